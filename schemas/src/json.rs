@@ -1,0 +1,113 @@
+//! JSON Schemas, generated from the types, one for each type of message. They are checked in under `schemas/json/`; the
+//! gateway checks bodies against them, because it must name every bad field at once.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::{Value, json};
+
+use crate::{codec::data_schema, goods, orders, record, topics::Service};
+
+/// A value that does not fit its schema, in one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// JSON pointer to the place.
+    pub pointer: String,
+    /// What is wrong there.
+    pub detail: String,
+}
+
+/// A compiled schema.
+#[derive(Debug)]
+pub struct Validator(jsonschema::Validator);
+
+impl Validator {
+    /// The validator of any type that has a schema.
+    pub fn of<T: JsonSchema>() -> Self {
+        Self::compile(&schema_of::<T>())
+    }
+
+    /// The validators of every type of command of a service, by name.
+    pub fn of_commands(service: Service) -> BTreeMap<String, Self> {
+        let schemas = match service {
+            Service::Goods => split::<goods::Command>(service),
+            Service::Orders => split::<orders::Command>(service),
+        };
+        schemas.into_iter().map(|(name, schema)| (name, Self::compile(&schema))).collect()
+    }
+
+    fn compile(schema: &Value) -> Self {
+        let options = jsonschema::options().should_validate_formats(true);
+        Self(options.build(schema).expect("a schema that was generated from a type"))
+    }
+
+    /// Everything that is wrong with this value; empty when it fits.
+    pub fn misfits(&self, value: &Value) -> Vec<Misfit> {
+        self.0
+            .iter_errors(value)
+            .map(|error| Misfit { pointer: error.instance_path().to_string(), detail: error.to_string() })
+            .collect()
+    }
+}
+
+/// Every schema of the system, by its path below `schemas/json/`.
+pub fn all() -> BTreeMap<String, Value> {
+    let families = [
+        (Service::Goods, "commands", split::<goods::Command>(Service::Goods)),
+        (Service::Goods, "events", split::<goods::Event>(Service::Goods)),
+        (Service::Orders, "commands", split::<orders::Command>(Service::Orders)),
+        (Service::Orders, "events", split::<orders::Event>(Service::Orders)),
+    ];
+    let mut all: BTreeMap<String, Value> = families
+        .into_iter()
+        .flat_map(|(service, family, schemas)| {
+            schemas
+                .into_iter()
+                .map(move |(name, schema)| (format!("{service}/{family}/{name}.1.json"), schema))
+        })
+        .collect();
+    for (name, mut schema) in variants::<record::Outcome>() {
+        schema["$id"] = json!(format!("urn:factfold:outcomes:{name}:1"));
+        all.insert(format!("outcomes/{name}.1.json"), schema);
+    }
+    all.insert("goods/Goods.json".to_owned(), schema_of::<goods::Goods>());
+    all.insert("orders/Order.json".to_owned(), schema_of::<orders::Order>());
+    all
+}
+
+/// The schema of any type.
+pub fn schema_of<T: JsonSchema>() -> Value {
+    SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
+}
+
+fn split<M: JsonSchema>(service: Service) -> BTreeMap<String, Value> {
+    let mut schemas = variants::<M>();
+    for (name, schema) in &mut schemas {
+        schema["$id"] = json!(data_schema(service, name));
+    }
+    schemas
+}
+
+/// The schema of each variant of a message, by the variant's name: in serde's form an enum is `oneOf` objects that have
+/// one property each, named like the variant.
+fn variants<M: JsonSchema>() -> BTreeMap<String, Value> {
+    let mut whole = schema_of::<M>();
+    let dialect = whole["$schema"].clone();
+    let variants = whole["oneOf"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    variants
+        .into_iter()
+        .filter_map(|mut variant| {
+            let description = variant["description"].take();
+            let properties = variant["properties"].as_object_mut()?;
+            let (name, mut schema) = std::mem::take(properties).into_iter().next()?;
+            schema["$schema"] = dialect.clone();
+            schema["title"] = json!(name);
+            schema["description"] = description;
+            Some((name, schema))
+        })
+        .collect()
+}

@@ -1,0 +1,66 @@
+//! The glue to rdkafka that every part of the system needs: where the cluster is, and records in its types. No I/O.
+
+use std::collections::BTreeMap;
+
+use rdkafka::{
+    ClientConfig,
+    message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders},
+};
+
+use crate::{
+    cloudevents::{Incoming, Outgoing},
+    topics::{Namespace, Topic},
+};
+
+/// A Kafka cluster, and which part of it is ours.
+#[derive(Debug, Clone, Default)]
+pub struct Cluster {
+    /// `host:port,…`: where to ask for the rest.
+    pub brokers: String,
+    /// The prefix of everything.
+    pub namespace: Namespace,
+    /// Settings that are passed through to librdkafka: `security.protocol`, `sasl.*`, `ssl.*`.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Cluster {
+    /// The settings with which every client begins.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("socket.nagle.disable", "true");
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// Kafka's name of a topic.
+    pub fn topic(&self, topic: Topic) -> String {
+        self.namespace.qualify(topic)
+    }
+}
+
+/// The record in this message.
+pub fn incoming<'a>(message: &'a BorrowedMessage<'_>) -> Incoming<'a> {
+    let headers = message.headers();
+    Incoming {
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+        key: message.key(),
+        value: message.payload(),
+        headers: headers
+            .map(|headers| headers.iter().map(|h| (h.key, h.value.unwrap_or_default())).collect())
+            .unwrap_or_default(),
+    }
+}
+
+/// The headers of this record, as rdkafka wants them.
+pub fn headers(record: &Outgoing) -> OwnedHeaders {
+    record
+        .headers
+        .iter()
+        .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        })
+}
