@@ -1,1 +1,9 @@
-//! Placeholder.
+//! The only place that decides. [`goods`] and [`orders`] are the rules, [`reactors`] what follows from facts, all of them
+//! pure; [`worker`] is the runtime that feeds them from Kafka, exactly once.
+//!
+//! This crate must never look at a read model, and nothing but [`worker`] in it does I/O.
+
+pub mod decider;
+pub mod goods;
+pub mod orders;
+pub mod reactors;

@@ -18,16 +18,14 @@ use crate::topics::Service;
 
 /// A family of messages (the commands of a service, say): an enum whose variants each hold one struct.
 pub trait Message:
-    Serialize + DeserializeOwned + JsonSchema + strum::VariantNames + Send + Sync + Sized + 'static
-where
-    for<'a> &'a Self: Into<&'static str>,
+    Serialize + DeserializeOwned + JsonSchema + strum::VariantNames + AsRef<str> + Send + Sync + Sized + 'static
 {
     /// What these are, for people: `goods command`.
     const FAMILY: &'static str;
 
     /// The message's type, as in `ce_type`.
-    fn type_name(&self) -> &'static str {
-        self.into()
+    fn type_name(&self) -> &str {
+        self.as_ref()
     }
 }
 
@@ -56,10 +54,7 @@ pub enum DecodeError {
 }
 
 /// Reads the message of this type from its JSON value.
-pub fn decode<M: Message>(name: &str, value: &[u8]) -> Result<M, DecodeError>
-where
-    for<'a> &'a M: Into<&'static str>,
-{
+pub fn decode<M: Message>(name: &str, value: &[u8]) -> Result<M, DecodeError> {
     if !M::VARIANTS.contains(&name) {
         return Err(DecodeError::UnknownType {
             name: name.chars().take(100).collect(),
@@ -74,10 +69,7 @@ where
 }
 
 /// The JSON value of a message; its type is [`Message::type_name`].
-pub fn encode<M: Message>(message: &M) -> Vec<u8>
-where
-    for<'a> &'a M: Into<&'static str>,
-{
+pub fn encode<M: Message>(message: &M) -> Vec<u8> {
     // serde writes a variant that holds a struct as `{"Name":{…}}`: what is inside is the value.
     let mut json = serde_json::to_vec(message).expect("messages are structs of plain data");
     json.drain(..message.type_name().len() + r#"{"":"#.len());

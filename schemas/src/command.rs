@@ -27,8 +27,8 @@ pub struct Header {
     pub id: String,
     /// Who made the id: `/clients/<user>` for the gateway's callers, `/topics/<topic>` where nothing was said.
     pub source: String,
-    /// Where the client stored the command: its first position, which a forwarded copy keeps.
-    pub stored: Position,
+    /// On a forwarded copy: where the client stored the command.
+    pub forwarded_from: Option<Position>,
     /// What belongs together, across streams and services.
     pub correlation: Option<String>,
     /// What this command follows from: the event or outcome that a reactor answered.
@@ -59,11 +59,11 @@ pub struct InvalidAttribute {
 
 impl Header {
     /// A command's header with only what must be there.
-    pub fn new(id: impl Into<String>, source: impl Into<String>, stored: Position) -> Self {
+    pub fn new(id: impl Into<String>, source: impl Into<String>) -> Self {
         Self {
             id: id.into(),
             source: source.into(),
-            stored,
+            forwarded_from: None,
             correlation: None,
             causation: None,
             traceparent: None,
@@ -76,12 +76,12 @@ impl Header {
 
     /// Reads the header of the command that lies at `position`.
     pub fn read(event: &CloudEvent<'_>, position: Position) -> Result<Self, InvalidAttribute> {
-        let stored = attribute(event, "commandposition", "a position")?.unwrap_or(position);
+        let forwarded_from = attribute(event, "commandposition", "a position")?;
         let text = |name| attribute::<String>(event, name, "a short text");
         Ok(Self {
-            id: text("id")?.unwrap_or_else(|| stored.to_string()),
+            id: text("id")?.unwrap_or_else(|| forwarded_from.unwrap_or(position).to_string()),
             source: text("source")?.unwrap_or_else(|| format!("/topics/{}", position.topic)),
-            stored,
+            forwarded_from,
             correlation: text("correlationid")?,
             causation: text("causationid")?,
             traceparent: text("traceparent")?,
@@ -92,16 +92,8 @@ impl Header {
         })
     }
 
-    /// The record of a command with this header. `forwarded` says that the client stored it elsewhere, so that its
-    /// first position must travel with it.
-    pub fn record(
-        &self,
-        service: Service,
-        stream: &StreamId,
-        type_name: &str,
-        value: Vec<u8>,
-        forwarded: bool,
-    ) -> Outgoing {
+    /// The record of a command with this header.
+    pub fn record(&self, service: Service, stream: &StreamId, type_name: &str, value: Vec<u8>) -> Outgoing {
         let headers = HeaderWriter::new(&self.id, type_name, &self.source)
             .with("ce_subject", stream.as_str())
             .with("ce_dataschema", data_schema(service, type_name))
@@ -111,7 +103,7 @@ impl Header {
             .with_some("ce_expirytime", self.expires.map(|t| t.to_string()))
             .with_some("ce_expectedversion", self.expected_version.map(|v| v.to_string()))
             .with_some("ce_replyto", self.reply_to.as_ref().map(ReplyTo::to_string))
-            .with_some("ce_commandposition", forwarded.then(|| self.stored.to_string()));
+            .with_some("ce_commandposition", self.forwarded_from.map(|p| p.to_string()));
         Outgoing {
             key: Some(stream.as_str().into()),
             value: Some(value),
@@ -120,11 +112,8 @@ impl Header {
     }
 
     /// The record of a new command.
-    pub fn record_of<M: Message>(&self, service: Service, stream: &StreamId, command: &M) -> Outgoing
-    where
-        for<'a> &'a M: Into<&'static str>,
-    {
-        self.record(service, stream, command.type_name(), encode(command), false)
+    pub fn record_of<M: Message>(&self, service: Service, stream: &StreamId, command: &M) -> Outgoing {
+        self.record(service, stream, command.type_name(), encode(command))
     }
 }
 
@@ -295,7 +284,7 @@ mod tests {
         let record = Incoming { value: Some(b"{}"), headers: vec![("ce_type", b"X")], ..Incoming::default() };
         let header =
             Header::read(&CloudEvent::read(&record).expect("an event"), position()).expect("a header");
-        assert_eq!(header, Header::new("goods.commands/1@42", "/topics/goods.commands", position()));
+        assert_eq!(header, Header::new("goods.commands/1@42", "/topics/goods.commands"));
     }
 
     #[test]
@@ -308,7 +297,7 @@ mod tests {
             expires: Some("2026-01-01T00:00:00Z".parse().expect("a time")),
             expected_version: Some(3),
             reply_to: Some(ReplyTo { partition: 2, gateway: "g".into() }),
-            ..Header::new("id", "/clients/u", position())
+            ..Header::new("id", "/clients/u")
         };
         let stream = GoodsId::generate().stream();
         let command = goods::Command::DiscontinueGoods(goods::DiscontinueGoods {});
@@ -318,8 +307,11 @@ mod tests {
     #[test]
     fn a_forwarded_copy_keeps_its_first_position_and_id() {
         let first = Position::new(Service::Goods.commands(), 3, 7);
-        let header = Header::new(first.to_string(), "/topics/goods.commands", first);
-        let record = header.record(Service::Goods, &GoodsId::generate().stream(), "X", b"{}".to_vec(), true);
+        let header = Header {
+            forwarded_from: Some(first),
+            ..Header::new(first.to_string(), "/topics/goods.commands")
+        };
+        let record = header.record(Service::Goods, &GoodsId::generate().stream(), "X", b"{}".to_vec());
         assert_eq!(reread(&record).expect("a header"), header);
     }
 

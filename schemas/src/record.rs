@@ -46,7 +46,7 @@ impl Cause {
             command_id: header.id.clone(),
             source: header.source.clone(),
             digest,
-            stored: header.stored,
+            stored: header.forwarded_from.unwrap_or(decided),
             decided,
             time,
             correlation: header.correlation.clone(),
@@ -127,10 +127,7 @@ pub struct Recorded<E> {
     pub data: E,
 }
 
-impl<E: Message> Recorded<E>
-where
-    for<'a> &'a E: Into<&'static str>,
-{
+impl<E: Message> Recorded<E> {
     /// The event's id: `<stream>@<version>`.
     pub fn id(&self) -> String {
         format!("{}@{}", self.stream, self.version)
@@ -166,7 +163,7 @@ where
 
 /// What became of a command that gave no events.
 #[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr, strum::VariantNames,
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::AsRefStr, strum::VariantNames,
 )]
 pub enum Outcome {
     /// It broke a rule.
