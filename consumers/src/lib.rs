@@ -7,3 +7,4 @@ pub mod decider;
 pub mod goods;
 pub mod orders;
 pub mod reactors;
+pub mod worker;

@@ -105,9 +105,7 @@ fn golden<E: Message + Clone + PartialEq + std::fmt::Debug>(
     service: Service,
     data: E,
     names: &mut Vec<String>,
-) where
-    for<'a> &'a E: Into<&'static str>,
-{
+) {
     let name = format!("{service}/{}", data.type_name());
     let stream = match service {
         Service::Goods => goods_id().stream(),

@@ -1,0 +1,357 @@
+//! Deciding: the story of one command, from its record to its trace. Each record leaves exactly one (rule 9): events, or
+//! one outcome record.
+
+mod partition;
+mod read;
+mod repeats;
+
+use std::{collections::HashMap, sync::Arc};
+
+use factfold_schemas::{
+    cloudevents::Incoming,
+    codec::{Message as _, decode},
+    command::{Digest, Header},
+    ids::StreamId,
+    kafka::Cluster,
+    partitioner::partition_of,
+    position::Position,
+    record::{
+        Answer, Cause, DeadLetterReason, DeadLettered, Forwarded, NoChange, Outcome, Recorded,
+        RecordedOutcome, Rejected, Repeated, Reply, dead_letter,
+    },
+    rejection::{Common, Reject as _, Rejection, RejectionKind},
+    topics::Topic,
+};
+use serde_json::Value;
+
+pub use self::partition::Partition;
+use self::{
+    read::{Read, Unreadable, read},
+    repeats::{First, FirstOutcome, Identity, timestamp},
+};
+use super::{
+    Settings, Shutdown, Status, Worker,
+    error::Error,
+    layout::Layout,
+    processor::{Processor, Produce, Target, TopicPartition},
+};
+use crate::decider::{Decider, Entry, Events};
+
+/// The name of [`Common::CommandIdReused`], as it is stored.
+const COMMAND_ID_REUSED: &str = "command-id-reused";
+
+/// Decides the commands of one service.
+pub struct Deciding<D: Decider> {
+    layout: Layout,
+    empty: Partition<D>,
+    partitions: HashMap<i32, Partition<D>>,
+    /// Those that the open transaction touched.
+    touched: Vec<i32>,
+}
+
+/// Runs the decider of a service, until told to stop.
+pub fn run<D: Decider>(
+    cluster: &Cluster,
+    settings: Settings,
+    shutdown: Shutdown,
+    status: Status,
+) -> Result<(), Error> {
+    let deciding = Deciding::<D>::new(Layout::read(cluster)?, &settings);
+    Worker::new(deciding, cluster, settings, shutdown, status)?.run()
+}
+
+impl<D: Decider> Deciding<D> {
+    fn new(layout: Layout, settings: &Settings) -> Self {
+        let empty = Partition::new(settings.repeats_max, settings.repeats_age);
+        Self { layout, empty, partitions: HashMap::new(), touched: Vec::new() }
+    }
+}
+
+impl<D: Decider> Processor for Deciding<D> {
+    type Partition = Partition<D>;
+
+    fn group(&self) -> String {
+        format!("factfold.{}", D::SERVICE)
+    }
+
+    fn inputs(&self) -> Vec<Topic> {
+        vec![D::SERVICE.commands()]
+    }
+
+    fn empty(&self) -> Partition<D> {
+        self.empty.clone()
+    }
+
+    fn adopt(&mut self, (_, partition): TopicPartition, state: Partition<D>) {
+        self.partitions.insert(partition, state);
+    }
+
+    fn forget(&mut self, (_, partition): TopicPartition) {
+        self.partitions.remove(&partition);
+    }
+
+    fn process(&mut self, topic: Topic, record: &Incoming<'_>, out: &mut Vec<Produce>) -> Result<(), Error> {
+        let at = Position::new(topic, record.partition, record.offset);
+        let Some(partition) = self.partitions.get_mut(&record.partition) else {
+            let what = "its partition was never taken over".to_owned();
+            return Err(Error::Inconsistent { position: at, what });
+        };
+        if partition.has_decided(record.offset) {
+            return Ok(());
+        }
+        self.touched.push(record.partition);
+        let mut desk = Desk { layout: &self.layout, partition, record, at, out };
+        match read(record, at) {
+            Err(unreadable) => desk.dead_letter(unreadable),
+            Ok(command) => {
+                let home = partition_of(command.stream.as_str().as_bytes(), self.layout.partitions(topic));
+                if home == record.partition {
+                    desk.settle(command);
+                } else {
+                    desk.forward(command, home);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self) {
+        for partition in self.touched.drain(..) {
+            self.partitions.get_mut(&partition).into_iter().for_each(Partition::commit);
+        }
+    }
+
+    fn discarded(&mut self) {
+        for partition in self.touched.drain(..) {
+            self.partitions.get_mut(&partition).into_iter().for_each(Partition::discard);
+        }
+    }
+}
+
+/// Where one command is decided.
+struct Desk<'a, D: Decider> {
+    layout: &'a Layout,
+    partition: &'a mut Partition<D>,
+    record: &'a Incoming<'a>,
+    at: Position,
+    out: &'a mut Vec<Produce>,
+}
+
+impl<D: Decider> Desk<'_, D> {
+    /// The command lies where its key belongs: a repeat gets the first one's answer, a new one is decided.
+    fn settle(&mut self, command: Read<'_>) {
+        let Read { stream, header, type_name, value } = command;
+        let digest = Digest::of(&type_name, &value);
+        let cause = Cause::of(&header, digest, self.at, timestamp(self.record.timestamp_ms));
+        let Some(id) = D::aggregate(stream.as_str()) else {
+            let detail =
+                format!("the key `{}` is no stream of the {} service", shown(stream.as_str()), D::SERVICE);
+            return self.dead_letter(Unreadable::new("wrong-key", detail).after(header, type_name));
+        };
+        let identity = Identity::of(stream.as_str(), &header);
+        if let Some(first) = self.partition.first(identity, self.record.timestamp_ms).cloned() {
+            return self.repeat(id, stream, &header, cause, type_name, first);
+        }
+        let message = match decode::<D::Command>(&type_name, &value) {
+            Ok(message) => message,
+            Err(error) => return self.dead_letter(Unreadable::from(error).after(header, type_name)),
+        };
+        let remembered = match self.decide(id, &message, &header, &cause) {
+            Ok(events) => {
+                let version = self.record_events(id, &stream, &cause, events);
+                self.partition.decided(self.at.offset, true);
+                self.reply(id, &header, digest, Answer::Accepted { version }, false);
+                FirstOutcome::Accepted(version)
+            }
+            Err(rejection) if rejection.kind == RejectionKind::NoChange => {
+                self.outcome(Some(stream), cause, Outcome::NoChange(NoChange { command: type_name }));
+                self.reply(id, &header, digest, Answer::NoChange, false);
+                FirstOutcome::NoChange
+            }
+            Err(rejection) => {
+                let rejected = Rejected { command: type_name, rejection: rejection.clone() };
+                self.outcome(Some(stream), cause, Outcome::Rejected(rejected));
+                self.reply(id, &header, digest, Answer::Rejected { rejection: rejection.clone() }, false);
+                FirstOutcome::Rejected(Arc::new(rejection))
+            }
+        };
+        let (decided, at_ms) = (self.at.offset, self.record.timestamp_ms);
+        self.partition.remember(identity, First { digest, decided, at_ms, outcome: remembered });
+    }
+
+    /// What the runtime asks of every command, then the decider's own rules.
+    fn decide(
+        &self,
+        id: D::Id,
+        message: &D::Command,
+        header: &Header,
+        cause: &Cause,
+    ) -> Result<Events<D::Event>, Rejection> {
+        let entry = self.partition.entry(id);
+        if let Some(expired_at) = header.expires.filter(|expires| *expires <= cause.time) {
+            return Err(Common::Expired { expired_at }.to_rejection());
+        }
+        let actual = entry.map_or(0, |entry| entry.version);
+        if let Some(expected) = header.expected_version.filter(|expected| *expected != actual) {
+            return Err(Common::VersionMismatch { expected, actual }.to_rejection());
+        }
+        D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref())
+            .map_err(|r| r.to_rejection())
+    }
+
+    /// Writes the events and moves the draft on. Returns the version of the last.
+    fn record_events(
+        &mut self,
+        id: D::Id,
+        stream: &StreamId,
+        cause: &Cause,
+        events: Events<D::Event>,
+    ) -> u64 {
+        let entry = self.partition.entry(id);
+        let mut version = entry.map_or(0, |entry| entry.version);
+        let created_at = entry.map_or(cause.time, |entry| entry.created_at);
+        let mut state = entry.map(|entry| entry.state.clone());
+        for data in events {
+            version += 1;
+            state = D::evolve(state, &data);
+            let event = Recorded { stream: stream.clone(), version, cause: cause.clone(), data };
+            count(event.data.type_name());
+            self.produce(D::SERVICE.events(), event.record(D::SERVICE));
+        }
+        if let Some(state) = state {
+            self.partition.change(id, Entry { version, created_at, updated_at: cause.time, state });
+        }
+        version
+    }
+
+    /// The same identity came before: the first one's answer, if it said the same.
+    fn repeat(
+        &mut self,
+        id: D::Id,
+        stream: StreamId,
+        header: &Header,
+        cause: Cause,
+        command: String,
+        first: First,
+    ) {
+        let digest = cause.digest;
+        if first.digest != digest {
+            let rejection = Common::CommandIdReused.to_rejection();
+            let rejected = Rejected { command, rejection: rejection.clone() };
+            self.outcome(Some(stream), cause, Outcome::Rejected(rejected));
+            return self.reply(id, header, digest, Answer::Rejected { rejection }, false);
+        }
+        let first_at = Position { offset: first.decided, ..self.at };
+        self.outcome(Some(stream), cause, Outcome::Repeated(Repeated { command, first: first_at }));
+        self.reply(id, header, digest, first.outcome.into(), true);
+    }
+
+    /// The command lies where its key does not belong: another client's partitioner. It is moved, once (rule 12).
+    fn forward(&mut self, command: Read<'_>, home: i32) {
+        let Read { stream, header, type_name, value } = command;
+        if let Some(first) = header.forwarded_from {
+            let detail = format!("this copy of the command at {first} was forwarded, and is misplaced again");
+            return self.dead_letter(Unreadable::new("misplaced-again", detail).after(header, type_name));
+        }
+        let digest = Digest::of(&type_name, &value);
+        let cause = Cause::of(&header, digest, self.at, timestamp(self.record.timestamp_ms));
+        let copy = Header { forwarded_from: Some(self.at), ..header };
+        let record = copy.record(D::SERVICE, &stream, &type_name, value.into_owned());
+        self.out.push(Produce { target: Target::Topic(self.at.topic), partition: home, record });
+        self.outcome(
+            Some(stream),
+            cause,
+            Outcome::Forwarded(Forwarded { from: self.at.partition, to: home }),
+        );
+    }
+
+    /// The record cannot be read: it is put aside as it came, and the partition goes on (rule 12).
+    fn dead_letter(&mut self, unreadable: Unreadable) {
+        let Unreadable { reason, header, type_name } = unreadable;
+        let header = header.map_or_else(|| read::anonymous(self.at), |header| *header);
+        tracing::warn!(kafka.position = %self.at, reason = reason.name, detail = reason.detail, "dead letter");
+        metrics::counter!(
+            "factfold_dead_letters_total", "service" => D::SERVICE.name(), "reason" => reason.name.clone()
+        )
+        .increment(1);
+        let topic = D::SERVICE.dead_letters();
+        let partition = self.at.partition % self.layout.partitions(topic);
+        let record = dead_letter(self.record, self.at.topic, &reason);
+        self.out.push(Produce { target: Target::Topic(topic), partition, record });
+
+        let digest = Digest::of(&type_name, self.record.value.unwrap_or_default());
+        let cause = Cause::of(&header, digest, self.at, timestamp(self.record.timestamp_ms));
+        let stream = self.record.key.and_then(read::stream);
+        let dead = DeadLettered { reason: reason.clone() };
+        self.outcome(stream, cause, Outcome::DeadLettered(dead));
+        self.answer(&header, digest, Answer::DeadLettered { reason }, false, None);
+    }
+
+    /// Writes the one outcome record of a command that gave no events.
+    fn outcome(&mut self, stream: Option<StreamId>, cause: Cause, outcome: Outcome) {
+        let after = self.partition.gave_events().map(|offset| Position { offset, ..self.at });
+        let outcome = RecordedOutcome { stream, cause, after, outcome };
+        count(outcome.outcome.type_name());
+        self.produce(D::SERVICE.outcomes(), outcome.record(D::SERVICE));
+        self.partition.decided(self.at.offset, false);
+    }
+
+    fn reply(&mut self, id: D::Id, header: &Header, digest: Digest, answer: Answer, repeated: bool) {
+        let resource = |desk: &Self| desk.partition.entry(id).map(|entry| D::resource(id, entry));
+        let resource = header.reply_to.as_ref().and_then(|_| resource(self));
+        self.answer(header, digest, answer, repeated, resource);
+    }
+
+    /// Tells whoever waits, if somebody does. A partition that the replies topic does not have is nobody: it must not
+    /// keep the transaction from succeeding.
+    fn answer(
+        &mut self,
+        header: &Header,
+        digest: Digest,
+        answer: Answer,
+        repeated: bool,
+        resource: Option<Value>,
+    ) {
+        let Some(to) = header.reply_to.as_ref().filter(|to| to.partition < self.layout.replies()) else {
+            return;
+        };
+        let position = header.forwarded_from.unwrap_or(self.at);
+        let reply = Reply { command_id: header.id.clone(), digest, position, answer, repeated, resource };
+        let record = reply.record(&to.to_string());
+        self.out.push(Produce { target: Target::Replies, partition: to.partition, record });
+    }
+
+    /// Into the partition of this number, which is where the key belongs, or where the record lay.
+    fn produce(&mut self, topic: Topic, record: factfold_schemas::cloudevents::Outgoing) {
+        self.out.push(Produce { target: Target::Topic(topic), partition: self.at.partition, record });
+    }
+}
+
+fn count(type_name: &str) {
+    metrics::counter!("factfold_traces_total", "type" => type_name.to_owned()).increment(1);
+}
+
+/// The beginning of a text from outside, for a message.
+fn shown(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+impl From<factfold_schemas::codec::DecodeError> for Unreadable {
+    fn from(error: factfold_schemas::codec::DecodeError) -> Self {
+        use factfold_schemas::codec::DecodeError;
+        let name = match error {
+            DecodeError::UnknownType { .. } => "unknown-type",
+            DecodeError::Invalid { .. } => "invalid-data",
+        };
+        Self::new(name, error.to_string())
+    }
+}
+
+/// Why a record cannot be read, as it is stored.
+fn reason(name: &str, detail: &str) -> DeadLetterReason {
+    DeadLetterReason { name: name.to_owned(), detail: detail.chars().take(500).collect() }
+}
+
+#[cfg(test)]
+#[path = "deciding_test.rs"]
+mod tests;

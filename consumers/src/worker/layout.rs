@@ -1,0 +1,67 @@
+//! How many partitions the topics have. Read once: P is fixed at creation.
+
+use std::{collections::HashMap, time::Duration};
+
+use factfold_schemas::{
+    kafka::Cluster,
+    topics::{REPLIES, Service, Topic},
+};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::error::Error;
+
+/// The partitions of every topic.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    partitions: HashMap<Topic, i32>,
+    replies: i32,
+}
+
+impl Layout {
+    /// Asks the cluster, and refuses what breaks rule 1.
+    pub fn read(cluster: &Cluster) -> Result<Self, Error> {
+        let client: BaseConsumer = cluster.client().create().map_err(Error::kafka("making a client"))?;
+        let metadata = client
+            .fetch_metadata(None, Duration::from_secs(30))
+            .map_err(Error::kafka("asking for the topics"))?;
+        let count = |name: &str| {
+            let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+            let partitions = topic.map_or(0, |topic| topic.partitions().len());
+            if partitions == 0 { Err(Error::NoTopic(name.to_owned())) } else { Ok(partitions as i32) }
+        };
+        let partitions = Topic::all()
+            .map(|topic| Ok((topic, count(&cluster.topic(topic))?)))
+            .collect::<Result<HashMap<_, _>, Error>>()?;
+        let layout = Self { partitions, replies: count(&cluster.namespace.qualify(REPLIES))? };
+        Service::ALL.into_iter().try_for_each(|service| layout.check(service))?;
+        Ok(layout)
+    }
+
+    fn check(&self, service: Service) -> Result<(), Error> {
+        let expected_of = service.commands();
+        let expected = self.partitions(expected_of);
+        for topic in [service.events(), service.outcomes()] {
+            let partitions = self.partitions(topic);
+            if partitions != expected {
+                return Err(Error::PartitionsDiffer { topic, partitions, expected_of, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// How many partitions this topic has.
+    pub fn partitions(&self, topic: Topic) -> i32 {
+        self.partitions.get(&topic).copied().unwrap_or(1)
+    }
+
+    /// How many partitions the replies topic has.
+    pub const fn replies(&self) -> i32 {
+        self.replies
+    }
+
+    /// A layout with so many partitions everywhere.
+    #[cfg(test)]
+    pub(crate) fn even(partitions: i32) -> Self {
+        Self { partitions: Topic::all().map(|topic| (topic, partitions)).collect(), replies: partitions }
+    }
+}

@@ -1,0 +1,366 @@
+//! The worker runtime: one loop for deciders and reactors. Gather, decode, check, decide, produce, commit.
+//!
+//! A worker is one thread with one consumer and a few transactional producers that take turns. Each batch is one
+//! transaction over all its partitions: what the records lead to, and how far they were read, or neither. The rules by which
+//! that holds under crashes, zombies and lost answers are numbered in ARCHITECTURE.md; the code names them.
+//!
+//! - [`Worker::run`] is the story, top to bottom.
+//! - [`assignment`] is what is ours, [`consumer`] how it becomes so, [`takeover`] what is done before it is worked on.
+//! - [`transaction`] knows what every failure means.
+//! - [`deciding`] and [`reacting`] are what a worker does with a record.
+//!
+//! A worker never asks a database, never waits to fill a batch, and never repeats a batch from memory.
+
+mod assignment;
+mod consumer;
+pub mod deciding;
+mod error;
+mod layout;
+mod processor;
+pub mod reacting;
+mod settings;
+mod takeover;
+mod transaction;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::{Duration, Instant},
+};
+
+use factfold_schemas::{kafka, kafka::Cluster, topics::Topic};
+use rdkafka::{
+    Message as _, config::RDKafkaLogLevel, consumer::Consumer as _, error::KafkaError,
+    message::BorrowedMessage, types::RDKafkaErrorCode,
+};
+
+use self::{
+    assignment::Assignment,
+    consumer::{Change, Consumer},
+    processor::Processor,
+    takeover::{Taken, Takeover},
+    transaction::{Failure, Transactions},
+};
+pub use self::{
+    error::Error,
+    layout::Layout,
+    processor::{Hydrate, Produce, Target, TopicPartition},
+    settings::Settings,
+};
+
+/// Tells a worker to stop, from anywhere. Clones share the one flag.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown(Arc<AtomicBool>);
+
+impl Shutdown {
+    /// Stop as soon as the open transaction is done.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether to stop.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What a worker shows while it runs. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Status(Arc<AtomicUsize>);
+
+impl Status {
+    /// How many partitions are being worked on. (Those that are being taken over do not count.)
+    pub fn live_partitions(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One worker: a thread's worth of work. See [`Worker::run`].
+pub struct Worker<P: Processor> {
+    processor: P,
+    cluster: Cluster,
+    group: String,
+    settings: Settings,
+    shutdown: Shutdown,
+    status: Status,
+    assignment: Assignment,
+    transactions: Transactions,
+    takeover: Takeover,
+    /// Partitions whose start is still to be committed (rule 6).
+    starts: BTreeMap<TopicPartition, i64>,
+    results: (mpsc::Sender<TakenOver<P>>, mpsc::Receiver<TakenOver<P>>),
+    out: Vec<Produce>,
+}
+
+type TakenOver<P> = Result<Taken<<P as Processor>::Partition>, Error>;
+
+/// A record that was gathered, and the topic it is from.
+struct Gathered<'a> {
+    topic: Topic,
+    message: BorrowedMessage<'a>,
+}
+
+impl Gathered<'_> {
+    fn partition(&self) -> TopicPartition {
+        (self.topic, self.message.partition())
+    }
+}
+
+impl<P: Processor> Worker<P> {
+    /// Makes a worker. When this returns, whatever an earlier process of the same instance left open is finished.
+    pub fn new(
+        processor: P,
+        cluster: &Cluster,
+        settings: Settings,
+        shutdown: Shutdown,
+        status: Status,
+    ) -> Result<Self, Error> {
+        let group = cluster.namespace.qualify(processor.group());
+        let transactions = Transactions::open(cluster, &group, &settings, &shutdown)?;
+        let takeover = Takeover {
+            cluster: cluster.clone(),
+            group: group.clone(),
+            // The broker looks for expired transactions every 10 s by default, and may be slow to begin with.
+            patience: settings.transaction_timeout + Duration::from_secs(60),
+            shutdown: shutdown.clone(),
+        };
+        Ok(Self {
+            processor,
+            cluster: cluster.clone(),
+            group,
+            settings,
+            shutdown,
+            status,
+            assignment: Assignment::new(),
+            transactions,
+            takeover,
+            starts: BTreeMap::new(),
+            results: mpsc::channel(),
+            out: Vec::new(),
+        })
+    }
+
+    /// Works until told to stop, or until something is wrong that a person must look at.
+    pub fn run(mut self) -> Result<(), Error> {
+        let inputs = self.processor.inputs();
+        let consumer = consumer::join(&self.cluster, &self.group, &inputs, &self.settings)?;
+        while !self.shutdown.is_set() {
+            // Rebalances happen while gathering, and only there: no transaction is open then (rule 3).
+            let mut batch = self.gather(&consumer)?;
+            self.follow_rebalances(&consumer)?;
+            self.adopt_what_was_taken_over(&consumer)?;
+            batch.retain(|record| self.is_due(record));
+            if batch.is_empty() && self.starts.is_empty() {
+                continue;
+            }
+            let next = self.next_offsets(&batch);
+            match self.transact(&consumer, &batch, &next) {
+                Ok(()) => self.move_on(&next),
+                Err(failure) => self.recover(&consumer, &next, failure)?,
+            }
+        }
+        tracing::info!(group = self.group, "stopped");
+        Ok(())
+    }
+
+    /// Takes what is there now, and never waits to fill a batch: one record when there is no load, thousands when there is.
+    fn gather<'a>(&mut self, consumer: &'a Consumer) -> Result<Vec<Gathered<'a>>, Error> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        // While a partition is being taken over, its result is as welcome as a record.
+        let mut timeout = Duration::from_millis(if self.assignment.is_taking() { 2 } else { 100 });
+        while batch.len() < self.settings.batch_records_max && bytes < self.settings.batch_bytes_max {
+            match consumer.poll(timeout) {
+                None => break,
+                Some(Ok(message)) => {
+                    bytes += message.payload_len() + message.key_len();
+                    if let Some(topic) = consumer::topic(consumer, message.topic()) {
+                        batch.push(Gathered { topic, message });
+                    }
+                }
+                Some(Err(error)) if consumer::is_fenced(&error) => {
+                    return Err(Error::Fenced { id: self.settings.instance.clone() });
+                }
+                Some(Err(error)) if consumer::is_out_of_range(&error) && !self.assignment.is_taking() => {
+                    // Not the placeholder of a partition that is just being taken over: the log was cut under us. Taking
+                    // over again finds out, and says so.
+                    tracing::warn!(group = self.group, %error, "a fetch was out of range: taking over again");
+                    self.take(consumer, &self.assignment.live())?;
+                }
+                Some(Err(error)) => tracing::debug!(group = self.group, %error, "polling"),
+            }
+            timeout = Duration::ZERO;
+        }
+        Ok(batch)
+    }
+
+    /// Forgets what was revoked, and begins to take over what was assigned.
+    fn follow_rebalances(&mut self, consumer: &Consumer) -> Result<(), Error> {
+        for change in consumer::changes(consumer) {
+            match change {
+                Change::Revoked(partitions) => {
+                    for partition in partitions {
+                        self.assignment.revoke(partition);
+                        self.forget(partition);
+                    }
+                }
+                // The callback has paused them.
+                Change::Assigned(partitions) => self.take_paused(&partitions)?,
+            }
+        }
+        self.status.0.store(self.assignment.live().len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives these partitions up and takes them over from the beginning: what is in memory is not to be trusted.
+    fn take(&mut self, consumer: &Consumer, partitions: &[TopicPartition]) -> Result<(), Error> {
+        consumer::pause(consumer, partitions)?;
+        self.take_paused(partitions)
+    }
+
+    fn take_paused(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        partitions.iter().for_each(|partition| self.forget(*partition));
+        metrics::counter!("factfold_takeovers_total", "group" => self.group.clone())
+            .increment(partitions.len() as u64);
+        let epoch = self.assignment.take(partitions);
+        self.takeover.spawn(partitions.to_vec(), self.processor.empty(), epoch, self.results.0.clone())
+    }
+
+    fn forget(&mut self, partition: TopicPartition) {
+        self.processor.forget(partition);
+        self.starts.remove(&partition);
+    }
+
+    /// Begins to work on what was taken over.
+    fn adopt_what_was_taken_over(&mut self, consumer: &Consumer) -> Result<(), Error> {
+        while let Ok(result) = self.results.1.try_recv() {
+            let Taken { partition, epoch, next, state, is_start } = result?;
+            if !self.assignment.taken(partition, epoch, next) {
+                tracing::debug!(group = self.group, ?partition, "a takeover came late");
+                continue;
+            }
+            if let Err(error) = consumer::resume_at(consumer, partition, next) {
+                tracing::warn!(group = self.group, ?partition, %error, "seeking: taking over again");
+                self.take(consumer, &[partition])?;
+                continue;
+            }
+            self.processor.adopt(partition, state);
+            if is_start {
+                self.starts.insert(partition, next);
+            }
+        }
+        self.status.0.store(self.assignment.live().len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether this record is ours, and not yet decided.
+    fn is_due(&self, record: &Gathered<'_>) -> bool {
+        self.assignment.next(record.partition()).is_some_and(|next| record.message.offset() >= next)
+    }
+
+    /// How far the partitions will have come when this batch is done.
+    fn next_offsets(&self, batch: &[Gathered<'_>]) -> BTreeMap<TopicPartition, i64> {
+        let mut next = self.starts.clone();
+        next.extend(batch.iter().map(|record| (record.partition(), record.message.offset() + 1)));
+        next
+    }
+
+    /// One transaction over all partitions of the batch. The fence is the consumer's generation, read right before (rule 4).
+    fn transact(
+        &mut self,
+        consumer: &Consumer,
+        batch: &[Gathered<'_>],
+        next: &BTreeMap<TopicPartition, i64>,
+    ) -> Result<(), Failure> {
+        let began = Instant::now();
+        let lost = || Failure::NothingCommitted(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
+        let group = consumer.group_metadata().filter(|_| !consumer.assignment_lost()).ok_or_else(lost)?;
+        let offsets =
+            consumer::list(consumer, next.iter().map(|(partition, next)| (*partition, Some(*next))));
+        let Self { processor, out, transactions, .. } = self;
+        let result = transactions.run(&offsets, &group, |transaction| {
+            for record in batch {
+                processor
+                    .process(record.topic, &kafka::incoming(&record.message), out)
+                    .map_err(Failure::Stopped)?;
+                out.drain(..).try_for_each(|produce| transaction.send(&produce))?;
+            }
+            Ok(())
+        });
+        metrics::histogram!("factfold_transaction_seconds", "group" => self.group.clone())
+            .record(began.elapsed());
+        metrics::counter!("factfold_records_total", "group" => self.group.clone())
+            .increment(batch.len() as u64);
+        result
+    }
+
+    /// The transaction was committed: now, and not before, memory follows (rule 17).
+    fn move_on(&mut self, next: &BTreeMap<TopicPartition, i64>) {
+        self.processor.committed();
+        self.starts.clear();
+        for (partition, next) in next {
+            self.assignment.advance(*partition, *next);
+        }
+    }
+
+    /// The transaction was not committed, or nobody knows (rule 14).
+    fn recover(
+        &mut self,
+        consumer: &Consumer,
+        next: &BTreeMap<TopicPartition, i64>,
+        failure: Failure,
+    ) -> Result<(), Error> {
+        self.processor.discarded();
+        self.out.clear();
+        let partitions: Vec<TopicPartition> = next.keys().copied().collect();
+        let result = match &failure {
+            Failure::NothingCommitted(_) => "nothing-committed",
+            Failure::Unknown(_) => "unknown",
+            Failure::Fenced { .. } | Failure::Stopped(_) => "stopped",
+        };
+        metrics::counter!(
+            "factfold_transaction_failures_total", "group" => self.group.clone(), "result" => result
+        )
+        .increment(1);
+        match failure {
+            Failure::NothingCommitted(error) => {
+                // It comes to healthy members at any rebalance. The states of the partitions we keep stay good: go back
+                // to where they are.
+                tracing::info!(group = self.group, %error, "nothing was committed: going back");
+                let back: Vec<(TopicPartition, i64)> =
+                    partitions.iter().filter_map(|p| Some((*p, self.assignment.next(*p)?))).collect();
+                match consumer::seek(consumer, &back) {
+                    Ok(()) => Ok(()),
+                    Err(_) => self.take(consumer, &partitions),
+                }
+            }
+            Failure::Unknown(error) => {
+                tracing::warn!(group = self.group, %error, "nobody knows whether it was committed: taking over again");
+                self.take(consumer, &partitions)
+            }
+            Failure::Fenced { id } => Err(Error::Fenced { id }),
+            Failure::Stopped(error) => Err(error),
+        }
+    }
+}
+
+/// librdkafka's log lines, as ours. It reports at `Error` what passes by itself (a broker away), so nothing is louder than
+/// a warning here: what matters comes back as an error of a call.
+fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::warn!(target: "librdkafka", facility, message);
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::debug!(target: "librdkafka", facility, message);
+        }
+        _ => tracing::trace!(target: "librdkafka", facility, message),
+    }
+}

@@ -1,0 +1,98 @@
+//! Reacting: from facts to commands, in the same transaction as the facts' offsets. Nothing is kept: what is still missing
+//! stands in the aggregates.
+
+use std::marker::PhantomData;
+
+use factfold_schemas::{
+    cloudevents::Incoming, kafka::Cluster, partitioner::partition_of, position::Position, topics::Topic,
+};
+
+use super::{
+    Settings, Shutdown, Status, Worker,
+    error::Error,
+    layout::Layout,
+    processor::{Hydrate, Processor, Produce, Target, TopicPartition},
+};
+use crate::reactors::{Fact, Reactor};
+
+/// Runs one reactor.
+pub struct Reacting<R> {
+    layout: Layout,
+    reactor: PhantomData<R>,
+}
+
+/// Runs a reactor, until told to stop.
+pub fn run<R: Reactor>(
+    cluster: &Cluster,
+    settings: Settings,
+    shutdown: Shutdown,
+    status: Status,
+) -> Result<(), Error> {
+    let reacting = Reacting::<R> { layout: Layout::read(cluster)?, reactor: PhantomData };
+    Worker::new(reacting, cluster, settings, shutdown, status)?.run()
+}
+
+/// The consumer group of a reactor, without the namespace.
+pub fn group<R: Reactor>() -> String {
+    format!("factfold.reactor.{}", R::NAME)
+}
+
+/// A reactor keeps nothing of a partition. Without a committed offset it starts only on an empty topic (rule 6): on any
+/// other, what came before would be reacted to again, or never.
+#[derive(Debug, Clone, Copy)]
+pub struct Nothing;
+
+impl Hydrate for Nothing {
+    const FOLDS: bool = false;
+
+    fn histories(input: Topic) -> Vec<Topic> {
+        vec![input]
+    }
+
+    fn fold(&mut self, _: Topic, _: &Incoming<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Option<i64> {
+        None
+    }
+}
+
+impl<R: Reactor> Processor for Reacting<R> {
+    type Partition = Nothing;
+
+    fn group(&self) -> String {
+        group::<R>()
+    }
+
+    fn inputs(&self) -> Vec<Topic> {
+        R::INPUTS.to_vec()
+    }
+
+    fn empty(&self) -> Nothing {
+        Nothing
+    }
+
+    fn adopt(&mut self, _: TopicPartition, Nothing: Nothing) {}
+
+    fn forget(&mut self, _: TopicPartition) {}
+
+    fn process(&mut self, topic: Topic, record: &Incoming<'_>, out: &mut Vec<Produce>) -> Result<(), Error> {
+        let fact = Fact::read(topic, record).map_err(|error| Error::Inconsistent {
+            position: Position::new(topic, record.partition, record.offset),
+            what: error.to_string(),
+        })?;
+        for (ordinal, request) in R::react(&fact).iter().enumerate() {
+            let (service, stream) = request.target();
+            let topic = service.commands();
+            let partition = partition_of(stream.as_str().as_bytes(), self.layout.partitions(topic));
+            let record = request.record(R::NAME, &fact, ordinal);
+            out.push(Produce { target: Target::Topic(topic), partition, record });
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self) {}
+
+    fn discarded(&mut self) {}
+}

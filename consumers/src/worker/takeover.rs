@@ -1,0 +1,285 @@
+//! Taking partitions over: where the group has come, and what the histories say, in that order (rules 5 to 8).
+//!
+//! It runs on a thread of its own, beside the worker, with the partitions paused and the others going on. Its results carry
+//! the assignment's epoch; the loop throws late ones away.
+
+use std::{
+    collections::HashMap,
+    sync::mpsc::Sender,
+    thread,
+    time::{Duration, Instant},
+};
+
+use factfold_schemas::{
+    kafka::{Cluster, incoming},
+    topics::Topic,
+};
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    topic_partition_list::TopicPartitionListElem,
+};
+
+use super::{
+    Shutdown,
+    assignment::Epoch,
+    error::Error,
+    processor::{Hydrate, TopicPartition},
+};
+
+/// How long one question to the brokers may take.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A partition that was taken over.
+pub(super) struct Taken<H> {
+    pub(super) partition: TopicPartition,
+    pub(super) epoch: Epoch,
+    /// The next offset to decide.
+    pub(super) next: i64,
+    /// What its histories say.
+    pub(super) state: H,
+    /// The group has no committed offset yet: the start is to be committed at once.
+    pub(super) is_start: bool,
+}
+
+/// What a takeover must know.
+#[derive(Clone)]
+pub(super) struct Takeover {
+    pub(super) cluster: Cluster,
+    pub(super) group: String,
+    /// The longest that a transaction can stay open, by the worker's settings; the broker's sweep comes on top.
+    pub(super) patience: Duration,
+    pub(super) shutdown: Shutdown,
+}
+
+impl Takeover {
+    /// Takes these partitions over, in a thread of its own. Tries again after what passes by itself, until told to stop;
+    /// what does not pass is sent as the error it is.
+    pub(super) fn spawn<H: Hydrate>(
+        &self,
+        mut partitions: Vec<TopicPartition>,
+        empty: H,
+        epoch: Epoch,
+        results: Sender<Result<Taken<H>, Error>>,
+    ) -> Result<(), Error> {
+        let this = self.clone();
+        let run = move || {
+            while !partitions.is_empty() && !this.shutdown.is_set() {
+                match this.take_over(&mut partitions, &empty, epoch, &results) {
+                    Ok(()) => {}
+                    Err(error) if error.passes() => {
+                        tracing::warn!(group = this.group, %error, "taking over: once more");
+                    }
+                    Err(error) => {
+                        // The loop is gone only when the worker stops.
+                        let _ = results.send(Err(error));
+                        return;
+                    }
+                }
+            }
+        };
+        let name = format!("{}-takeover", self.group);
+        thread::Builder::new().name(name).spawn(run).map(drop).map_err(Error::Thread)
+    }
+
+    /// Takes over what is left, and sends each partition as it is done.
+    fn take_over<H: Hydrate>(
+        &self,
+        left: &mut Vec<TopicPartition>,
+        empty: &H,
+        epoch: Epoch,
+        results: &Sender<Result<Taken<H>, Error>>,
+    ) -> Result<(), Error> {
+        let clients = Clients::connect(self)?;
+        let committed = clients.committed(left)?;
+        let histories = clients.histories::<H>(left)?;
+        while let Some(&partition) = left.last() {
+            let began = Instant::now();
+            let histories: Vec<&History> =
+                histories.iter().filter(|history| history.of == partition).collect();
+            let committed = committed.get(&partition).copied();
+            let next = match committed {
+                Some(next) => next,
+                None => self.start(partition, &histories, clients.watermarks(partition)?.0)?,
+            };
+            let mut state = empty.clone();
+            if H::FOLDS {
+                clients.fold(&histories, &mut state, self)?;
+            }
+            let (low, high) = clients.watermarks(partition)?;
+            let but = match state.finish() {
+                _ if next < low => Some(format!("but its log begins at {low}")),
+                _ if next > high => Some(format!("but its log ends at {high}")),
+                Some(decided) if decided >= next => Some(format!("but offset {decided} is already decided")),
+                _ => None,
+            };
+            if let Some(but) = but {
+                let (topic, partition) = partition;
+                return Err(Error::NotTheSameLog { topic, partition, committed: next, but });
+            }
+            tracing::info!(
+                group = self.group, kafka.topic = %partition.0, kafka.partition = partition.1, kafka.offset = next,
+                duration_ms = began.elapsed().as_millis(), "taken over"
+            );
+            // The loop is gone only when the worker stops.
+            let _ = results.send(Ok(Taken { partition, epoch, next, state, is_start: committed.is_none() }));
+            left.pop();
+        }
+        Ok(())
+    }
+
+    /// Where to begin without a committed offset: at the start, but only where nothing was done before (rule 6).
+    fn start(&self, of: TopicPartition, histories: &[&History], low: i64) -> Result<i64, Error> {
+        match histories.iter().find(|history| history.end > 0) {
+            None => Ok(low),
+            Some(history) => {
+                let (topic, partition) = of;
+                let group = self.group.clone();
+                Err(Error::NoOffset { group, topic, partition, history: history.topic.0 })
+            }
+        }
+    }
+}
+
+/// A partition of a history, as it was when the takeover began.
+struct History {
+    /// For the sake of which input.
+    of: TopicPartition,
+    topic: TopicPartition,
+    /// Its first offset.
+    start: i64,
+    /// Its high watermark, open transactions included.
+    end: i64,
+}
+
+struct Clients<'a> {
+    cluster: &'a Cluster,
+    /// `read_committed`: asks for offsets that are stable, and reads the histories.
+    committed: BaseConsumer,
+    /// `read_uncommitted`: sees the true end of the log. The last stable offset would hide what a predecessor's open
+    /// transaction is still to commit.
+    uncommitted: BaseConsumer,
+}
+
+impl<'a> Clients<'a> {
+    fn connect(takeover: &'a Takeover) -> Result<Self, Error> {
+        let client = |isolation: &str| {
+            takeover
+                .cluster
+                .client()
+                .set("group.id", &takeover.group)
+                .set("enable.auto.commit", "false")
+                .set("auto.offset.reset", "error")
+                .set("isolation.level", isolation)
+                .set("fetch.queue.backoff.ms", "1")
+                .set("queued.max.messages.kbytes", "65536")
+                .create()
+                .map_err(Error::kafka("making a client for a takeover"))
+        };
+        Ok(Self {
+            cluster: &takeover.cluster,
+            committed: client("read_committed")?,
+            uncommitted: client("read_uncommitted")?,
+        })
+    }
+
+    /// The group's committed offsets. `read_committed` requires stable ones: it waits for a predecessor's pending commit
+    /// (KIP-447). Every element has an error of its own.
+    fn committed(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, i64>, Error> {
+        let doing = "asking for the committed offsets";
+        let mut wanted = TopicPartitionList::new();
+        for (topic, partition) in partitions {
+            wanted.add_partition(&self.cluster.topic(*topic), *partition);
+        }
+        let answer =
+            self.committed.committed_offsets(wanted, QUESTION_TIMEOUT).map_err(Error::kafka(doing))?;
+        let mut offsets = HashMap::new();
+        for ((topic, partition), element) in
+            partitions.iter().filter_map(|p| Some((p, self.find(&answer, *p)?)))
+        {
+            element.error().map_err(Error::kafka(doing))?;
+            if let Offset::Offset(next) = element.offset() {
+                offsets.insert((*topic, *partition), next);
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn find<'l>(
+        &self,
+        list: &'l TopicPartitionList,
+        (topic, partition): TopicPartition,
+    ) -> Option<TopicPartitionListElem<'l>> {
+        list.find_partition(&self.cluster.topic(topic), partition)
+    }
+
+    /// First offset and high watermark.
+    fn watermarks(&self, (topic, partition): TopicPartition) -> Result<(i64, i64), Error> {
+        self.uncommitted
+            .fetch_watermarks(&self.cluster.topic(topic), partition, QUESTION_TIMEOUT)
+            .map_err(Error::kafka("asking for a partition's ends"))
+    }
+
+    /// The histories of these inputs. Asked for after the committed offsets are known: a watermark captured earlier would
+    /// miss what a zombie commits in between (rule 7).
+    fn histories<H: Hydrate>(&self, partitions: &[TopicPartition]) -> Result<Vec<History>, Error> {
+        let mut histories = Vec::new();
+        for &of in partitions {
+            for topic in H::histories(of.0) {
+                let (start, end) = self.watermarks((topic, of.1))?;
+                histories.push(History { of, topic: (topic, of.1), start, end });
+            }
+        }
+        Ok(histories)
+    }
+
+    /// Folds these partitions to their ends.
+    fn fold<H: Hydrate>(
+        &self,
+        histories: &[&History],
+        state: &mut H,
+        takeover: &Takeover,
+    ) -> Result<(), Error> {
+        let doing = "reading a history";
+        let mut open: Vec<&History> =
+            histories.iter().copied().filter(|history| history.start < history.end).collect();
+        let topics: HashMap<String, Topic> =
+            open.iter().map(|history| (self.cluster.topic(history.topic.0), history.topic.0)).collect();
+        let mut list = TopicPartitionList::new();
+        for history in &open {
+            let (topic, partition) = history.topic;
+            list.add_partition_offset(&self.cluster.topic(topic), partition, Offset::Offset(history.start))
+                .map_err(Error::kafka(doing))?;
+        }
+        self.committed.assign(&list).map_err(Error::kafka(doing))?;
+        let mut progress = Instant::now();
+        while !open.is_empty() {
+            if takeover.shutdown.is_set() {
+                return Err(Error::ShuttingDown);
+            }
+            match self.committed.poll(Duration::from_millis(5)) {
+                Some(Ok(message)) => {
+                    progress = Instant::now();
+                    if let Some(topic) = topics.get(message.topic()) {
+                        state.fold(*topic, &incoming(&message))?;
+                    }
+                    continue;
+                }
+                Some(Err(error)) => tracing::debug!(%error, "{doing}"),
+                None => {}
+            }
+            // Nothing is there right now. A position moves over transaction markers, which are no messages.
+            let position = self.committed.position().map_err(Error::kafka(doing))?;
+            open.retain(|history| {
+                let at = self.find(&position, history.topic).map(|element| element.offset());
+                !matches!(at, Some(Offset::Offset(at)) if at >= history.end)
+            });
+            if let Some(stuck) = open.first().filter(|_| progress.elapsed() > takeover.patience) {
+                let at = self.find(&position, stuck.topic).and_then(|element| element.offset().to_raw());
+                let ((topic, partition), end) = (stuck.topic, stuck.end);
+                return Err(Error::Stuck { topic, partition, at: at.unwrap_or(stuck.start), end });
+            }
+        }
+        self.committed.unassign().map_err(Error::kafka(doing))
+    }
+}

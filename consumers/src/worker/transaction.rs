@@ -1,0 +1,314 @@
+//! Transactions: begin, produce, send the offsets, commit; and what to think of every way in which that can fail.
+//!
+//! librdkafka's calls block, so they live on the worker's own thread, with deadlines (rule 13). Rust-rdkafka polls in
+//! steps of 100 ms while it flushes; polling in steps of 1 ms until nothing is in flight, and only then committing, is
+//! what makes a small transaction take milliseconds.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use factfold_schemas::{
+    kafka::{Cluster, headers},
+    topics::{REPLIES, Topic},
+};
+use rdkafka::{
+    ClientConfig, ClientContext, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::ConsumerGroupMetadata,
+    error::{KafkaError, KafkaResult},
+    message::DeliveryResult,
+    producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
+    types::RDKafkaErrorCode,
+};
+
+use super::{
+    Shutdown,
+    error::Error,
+    processor::{Produce, Target},
+    settings::Settings,
+};
+
+/// A commit that took longer may have left a request on its way that lands in the next transaction (rule 15).
+const SLOW_COMMIT: Duration = Duration::from_secs(1);
+
+/// How a transaction failed, by what is known about its effects.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The error came before commit was called: nothing happened.
+    NothingCommitted(KafkaError),
+    /// It may have been committed, or not.
+    Unknown(KafkaError),
+    /// Somebody else uses our ids.
+    Fenced {
+        /// The id.
+        id: String,
+    },
+    /// The processor stopped the worker.
+    Stopped(Error),
+}
+
+/// The transactional producers of one worker, which take turns.
+pub(super) struct Transactions {
+    config: ClientConfig,
+    ids: Vec<String>,
+    producers: Vec<Producer>,
+    turn: usize,
+    timeout: Duration,
+    names: HashMap<Target, String>,
+    shutdown: Shutdown,
+}
+
+type Producer = BaseProducer<Watch>;
+
+/// What librdkafka reports beside its answers.
+#[derive(Debug, Default)]
+struct Watch {
+    /// A broker went away, a request was lost: something may still be on its way.
+    transport_error: AtomicBool,
+    /// A record that did not arrive.
+    undelivered: Mutex<Option<KafkaError>>,
+}
+
+impl Transactions {
+    /// Makes the producers of this worker. Initializing them finishes whatever an earlier process of the same name left
+    /// open, so it is done for all of them before the group is joined (rule 14).
+    pub(super) fn open(
+        cluster: &Cluster,
+        group: &str,
+        settings: &Settings,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Error> {
+        let timeout = settings.transaction_timeout.min(settings.session_timeout);
+        let mut config = cluster.client();
+        config
+            .set("transaction.timeout.ms", timeout.as_millis().to_string())
+            .set("linger.ms", "0")
+            // The second of two transactions in a row often meets the end of the first, and is tried again after this.
+            .set("retry.backoff.ms", "1")
+            .set("message.max.bytes", "2500000")
+            .set("queue.buffering.max.messages", "1000000")
+            .set("queue.buffering.max.kbytes", "262144");
+        let names = Topic::all().map(|topic| (Target::Topic(topic), cluster.topic(topic)));
+        let mut transactions = Self {
+            config,
+            ids: (0..settings.turns.max(1))
+                .map(|turn| format!("{group}-{}-{turn}", settings.instance))
+                .collect(),
+            producers: Vec::new(),
+            turn: 0,
+            timeout,
+            names: names.chain([(Target::Replies, cluster.namespace.qualify(REPLIES))]).collect(),
+            shutdown: shutdown.clone(),
+        };
+        for turn in 0..transactions.ids.len() {
+            let producer = transactions.initialize(turn)?;
+            transactions.producers.push(producer);
+        }
+        Ok(transactions)
+    }
+
+    /// One transaction: whatever `work` produces, and these offsets, or nothing.
+    ///
+    /// When this returns, whatever happened, the next transaction can begin: a producer that met an error was replaced,
+    /// and initializing its successor finished the transaction one way or the other (rule 14).
+    pub(super) fn run(
+        &mut self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+        work: impl FnOnce(&mut Open<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let started = Instant::now();
+        let producer = &self.producers[self.turn];
+        let deadline = started + self.timeout;
+        let mut open = Open { producer, names: &self.names, deadline };
+        let done = producer
+            .begin_transaction()
+            .map_err(Failure::NothingCommitted)
+            .and_then(|()| work(&mut open))
+            .and_then(|()| open.send_offsets(offsets, group).map_err(Failure::NothingCommitted))
+            .and_then(|()| open.commit());
+        let done = done.map_err(|failure| self.unmask(failure, started));
+        if matches!(done, Err(Failure::Fenced { .. })) {
+            return done;
+        }
+        let suspicious = started.elapsed() > SLOW_COMMIT || producer.context().saw_transport_error();
+        if done.is_err() || suspicious {
+            if matches!(done, Err(Failure::NothingCommitted(_) | Failure::Stopped(_))) {
+                abort(producer, self.timeout);
+            }
+            self.replace()?;
+        }
+        self.turn = (self.turn + 1) % self.producers.len();
+        done
+    }
+
+    /// Tells a twin that has our id from a broker that gave up on a transaction which was open for too long: both bump the
+    /// epoch, but the broker only does so after the timeout.
+    fn unmask(&self, failure: Failure, started: Instant) -> Failure {
+        let (Failure::NothingCommitted(error) | Failure::Unknown(error)) = &failure else { return failure };
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::ProducerFenced
+                | RDKafkaErrorCode::InvalidProducerEpoch
+                | RDKafkaErrorCode::Fenced,
+            ) if started.elapsed() < self.timeout => Failure::Fenced { id: self.ids[self.turn].clone() },
+            _ => failure,
+        }
+    }
+
+    /// Puts a fresh producer in the place of the one whose turn it is.
+    fn replace(&mut self) -> Result<(), Failure> {
+        let fresh = self.initialize(self.turn).map_err(Failure::Stopped)?;
+        self.producers[self.turn] = fresh;
+        Ok(())
+    }
+
+    /// A producer that is ready to begin. Tries until it is, or until the worker is to stop.
+    fn initialize(&self, turn: usize) -> Result<Producer, Error> {
+        let id = &self.ids[turn];
+        let mut config = self.config.clone();
+        config.set("transactional.id", id);
+        loop {
+            let producer: Producer = config
+                .create_with_context(Watch::default())
+                .map_err(Error::kafka("making a transactional producer"))?;
+            match producer.init_transactions(self.timeout) {
+                Ok(()) => return Ok(producer),
+                Err(error) if self.shutdown.is_set() || is_refused(&error) => {
+                    return Err(Error::Kafka { doing: "initializing transactions", error });
+                }
+                Err(error) => {
+                    tracing::warn!(transactional.id = id, %error, "initializing transactions: once more")
+                }
+            }
+        }
+    }
+}
+
+/// An open transaction.
+pub(super) struct Open<'a> {
+    producer: &'a Producer,
+    names: &'a HashMap<Target, String>,
+    deadline: Instant,
+}
+
+impl Open<'_> {
+    /// Writes a record within the transaction.
+    pub(super) fn send(&mut self, produce: &Produce) -> Result<(), Failure> {
+        let name = self.names.get(&produce.target).map(String::as_str).unwrap_or_default();
+        let mut record =
+            BaseRecord::<[u8], [u8]>::to(name).partition(produce.partition).headers(headers(&produce.record));
+        record.key = produce.record.key.as_deref();
+        record.payload = produce.record.value.as_deref();
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, unsent)) if self.may_wait(&error) => {
+                    self.producer.poll(Duration::from_millis(1));
+                    record = unsent;
+                }
+                Err((error, _)) => return Err(Failure::NothingCommitted(error)),
+            }
+        }
+    }
+
+    fn may_wait(&self, error: &KafkaError) -> bool {
+        error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) && Instant::now() < self.deadline
+    }
+
+    fn send_offsets(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> KafkaResult<()> {
+        self.producer.send_offsets_to_transaction(offsets, group, self.left())
+    }
+
+    fn commit(&self) -> Result<(), Failure> {
+        while self.producer.in_flight_count() > 0 && Instant::now() < self.deadline {
+            self.producer.poll(Duration::from_millis(1));
+        }
+        if let Some(error) = self.producer.context().take_undelivered() {
+            return Err(Failure::NothingCommitted(error));
+        }
+        if self.producer.in_flight_count() > 0 {
+            let late = KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut);
+            return Err(Failure::NothingCommitted(late));
+        }
+        loop {
+            match self.producer.commit_transaction(self.left()) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error))
+                    if error.is_retriable() && Instant::now() < self.deadline =>
+                {
+                    tracing::debug!(%error, "committing once more");
+                }
+                Err(error) => return Err(Failure::Unknown(error)),
+            }
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+}
+
+/// Gives a transaction up. With messages in flight an abort would block, so they are purged first (rule 13). Whether it
+/// succeeds does not matter: the successor's initialization aborts what is still open.
+fn abort(producer: &Producer, timeout: Duration) {
+    let deadline = Instant::now() + timeout;
+    producer.purge(PurgeConfig::default().queue().inflight());
+    while producer.in_flight_count() > 0 && Instant::now() < deadline {
+        producer.poll(Duration::from_millis(1));
+    }
+    if let Err(error) = producer.abort_transaction(timeout) {
+        tracing::debug!(%error, "aborting: left to the successor");
+    }
+}
+
+/// Whether trying again cannot help: the cluster does not let us.
+fn is_refused(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::SaslAuthenticationFailed
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::InvalidTransactionTimeout
+        )
+    )
+}
+
+impl Watch {
+    fn saw_transport_error(&self) -> bool {
+        self.transport_error.load(Ordering::Relaxed)
+    }
+
+    fn take_undelivered(&self) -> Option<KafkaError> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Watch {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        super::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "the producer's client");
+        self.transport_error.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ProducerContext for Watch {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+        }
+    }
+}
