@@ -1,1 +1,2 @@
-//! Placeholder.
+//! factfold: placeholder until the launcher lands.
+pub mod topics;

@@ -1,0 +1,207 @@
+//! The rules of the worker protocol (DESIGN section 5) that need a broker to be seen.
+
+use factfold_consumers::worker::Error;
+use factfold_schemas::{
+    cloudevents::Outgoing,
+    goods::{self, AddGoods, AdjustStock, Command, Event},
+    ids::{GoodsId, OrderId, UserId},
+    money::Money,
+    orders::{self, CreateOrder, RequestedLine},
+    record::Outcome,
+    topics::Service,
+};
+
+use crate::world::{Job, PARTITIONS, World, home, settings, wait_until};
+
+fn eur(amount: i64) -> Money {
+    Money::new(amount, "EUR".parse().expect("a currency"))
+}
+
+fn add(stock: i64) -> Command {
+    Command::AddGoods(AddGoods { name: "Tea".into(), price: eur(250), stock })
+}
+
+fn take(pieces: i64) -> Command {
+    Command::AdjustStock(AdjustStock { delta: -pieces, reason: "test".into() })
+}
+
+/// The thin path: commands on the topic become events, in order, each once.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_become_events() {
+    let world = World::new().await;
+    let worker = world.start(Job::Goods, settings("one"));
+    let stream = GoodsId::generate().stream();
+    world.send(Service::Goods, "1", &stream, &add(3)).await;
+    for id in ["2", "3", "4", "5", "5"] {
+        world.send(Service::Goods, id, &stream, &take(1)).await;
+    }
+    world.wait_for_traces(Service::Goods, 6);
+    let events = world.events::<Event>(Service::Goods);
+    assert_eq!(events.iter().map(|event| event.version).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let outcomes = world.outcomes(Service::Goods);
+    assert!(matches!(&outcomes[0].outcome, Outcome::Rejected(r) if r.rejection.name == "insufficient-stock"));
+    assert!(matches!(&outcomes[1].outcome, Outcome::Repeated(_)));
+    worker.stop().expect("stopped");
+}
+
+/// Orders are confirmed or rejected by the reactors, and what was reserved for a rejected one is given back.
+#[tokio::test(flavor = "multi_thread")]
+async fn reactors_move_orders_along() {
+    let world = World::new().await;
+    let _workers = world.start_all();
+    let (tea, cups) = (GoodsId::generate(), GoodsId::generate());
+    world.send(Service::Goods, "tea", &tea.stream(), &add(5)).await;
+    world.send(Service::Goods, "cups", &cups.stream(), &add(1)).await;
+    world.wait_for_traces(Service::Goods, 2);
+    let order = |lines: &[(GoodsId, i64)]| {
+        let lines = lines.iter().map(|&(goods_id, quantity)| RequestedLine { goods_id, quantity }).collect();
+        orders::Command::CreateOrder(CreateOrder { user_id: UserId::generate(), lines })
+    };
+    let (good, sold_out, unknown) = (OrderId::generate(), OrderId::generate(), OrderId::generate());
+    world.send(Service::Orders, "1", &good.stream(), &order(&[(tea, 2), (cups, 1)])).await;
+    let status = |id: OrderId| {
+        let events = world.events::<orders::Event>(Service::Orders);
+        events.into_iter().rev().find(|event| event.stream == id.stream()).map(|event| event.data)
+    };
+    wait_until(
+        "the order is confirmed",
+        || matches!(status(good), Some(orders::Event::OrderConfirmed(c)) if c.total == eur(750)),
+    );
+    world.send(Service::Orders, "2", &sold_out.stream(), &order(&[(tea, 2), (cups, 1)])).await;
+    world.send(Service::Orders, "3", &unknown.stream(), &order(&[(GoodsId::generate(), 1), (tea, 1)])).await;
+    for (order, reason) in [(sold_out, "sold-out"), (unknown, "unknown-goods")] {
+        wait_until(
+            "the order is rejected",
+            || matches!(status(order), Some(orders::Event::OrderRejected(r)) if r.reason.name == reason),
+        );
+    }
+    wait_until("the stock is given back", || {
+        let events = world.events::<Event>(Service::Goods);
+        let released = |event: &goods::Event| match event {
+            Event::StockReleased(released) => Some(released.quantity),
+            _ => None,
+        };
+        events.iter().filter_map(|event| released(&event.data)).sum::<u32>() == 3
+    });
+}
+
+/// Rule 12, and a plain client: a command that another partitioner put elsewhere is decided where it belongs, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misplaced_plain_command_is_decided_at_home() {
+    let world = World::new().await;
+    let _worker = world.start(Job::Goods, settings("one"));
+    let stream = GoodsId::generate().stream();
+    let value = br#"{"name":"Tea","price":{"amount":250,"currency":"EUR"},"stock":3}"#;
+    let record = Outgoing {
+        key: Some(stream.as_str().into()),
+        value: Some(value.to_vec()),
+        headers: vec![("ce_type".into(), b"AddGoods".to_vec())],
+    };
+    let elsewhere = (home(&stream) + 1) % PARTITIONS;
+    let stored = world.write(Service::Goods.commands(), elsewhere, &record).await;
+    world.wait_for_traces(Service::Goods, 2);
+    let events = world.events::<Event>(Service::Goods);
+    assert_eq!(events.len(), 1);
+    assert_eq!((events[0].cause.stored, events[0].cause.decided.partition), (stored, home(&stream)));
+}
+
+/// Rules 5 to 7: a successor knows what was decided before it, also by somebody it never met.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_takes_over_where_the_predecessor_stopped() {
+    let world = World::new().await;
+    let stream = GoodsId::generate().stream();
+    for round in 0..3 {
+        let worker = world.start(Job::Goods, settings(&format!("worker-{round}")));
+        if round == 0 {
+            world.send(Service::Goods, "add", &stream, &add(3)).await;
+        }
+        world.send(Service::Goods, &format!("take-{round}"), &stream, &take(1)).await;
+        world.send(Service::Goods, "take-0", &stream, &take(1)).await;
+        world.wait_for_traces(Service::Goods, 3 + 2 * round);
+        worker.stop().expect("stopped");
+    }
+    let events = world.events::<Event>(Service::Goods);
+    assert_eq!(events.iter().map(|event| event.version).collect::<Vec<_>>(), [1, 2, 3, 4]);
+}
+
+/// Rules 3 and 4: two workers share the partitions; a third comes and goes under load; nothing is lost or doubled.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_move_under_load() {
+    let world = World::new().await;
+    let first = world.start(Job::Goods, settings("first"));
+    first.wait_for_partitions(PARTITIONS as usize);
+    let streams: Vec<_> = (0..20).map(|_| GoodsId::generate().stream()).collect();
+    for stream in &streams {
+        world.send(Service::Goods, stream.as_str(), stream, &add(1_000)).await;
+    }
+    let mut sent = streams.len();
+    let mut second = None;
+    for round in 0..60 {
+        match round {
+            10 => second = Some(world.start(Job::Goods, settings("second"))),
+            40 => drop(second.take()),
+            _ => {}
+        }
+        for stream in &streams {
+            world.send(Service::Goods, &format!("take-{round}"), stream, &take(1)).await;
+            sent += 1;
+        }
+    }
+    world.wait_for_traces(Service::Goods, sent);
+    let events = world.events::<Event>(Service::Goods);
+    assert_eq!(events.len(), sent, "every command gave one event");
+    for stream in &streams {
+        let of_stream = events.iter().filter(|event| event.stream == *stream);
+        let versions: Vec<u64> = of_stream.map(|event| event.version).collect();
+        assert_eq!(versions, (1..=61).collect::<Vec<u64>>());
+    }
+    assert_eq!(world.outcomes(Service::Goods), []);
+}
+
+/// Rule 2: a twin with the same ids takes over, and the first one stops and names the id, instead of fighting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_twin_fences_the_first_which_stops_and_names_the_id() {
+    let world = World::new().await;
+    let first = world.start(Job::Goods, settings("same"));
+    first.wait_for_partitions(PARTITIONS as usize);
+    let second = world.start(Job::Goods, settings("same"));
+    second.wait_for_partitions(PARTITIONS as usize);
+    let stream = GoodsId::generate().stream();
+    world.send(Service::Goods, "1", &stream, &add(3)).await;
+    let error = first.wait_for_error();
+    assert!(matches!(&error, Error::Fenced { id } if id.contains("same")), "{error}");
+    world.wait_for_traces(Service::Goods, 1);
+    second.stop().expect("the second goes on");
+}
+
+/// Rule 6: without committed offsets, but with a history, nothing is decided.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_without_offsets_is_refused() {
+    let world = World::new().await;
+    let stream = GoodsId::generate().stream();
+    let worker = world.start(Job::Goods, settings("one"));
+    world.send(Service::Goods, "1", &stream, &add(3)).await;
+    world.wait_for_traces(Service::Goods, 1);
+    worker.stop().expect("stopped");
+    delete_group(&world, "factfold.goods").await;
+    let error = world.start(Job::Goods, settings("one")).wait_for_error();
+    assert!(matches!(&error, Error::NoOffset { .. }), "{error}");
+    assert!(error.to_string().contains("offsets have expired, or this is the wrong group"));
+}
+
+async fn delete_group(world: &World, group: &str) {
+    use rdkafka::admin::{AdminClient, AdminOptions};
+    let admin: AdminClient<rdkafka::client::DefaultClientContext> =
+        world.cluster.client().create().expect("a client");
+    let group = world.cluster.namespace.qualify(group);
+    // A static member stays in the group until its session times out.
+    let deadline = std::time::Instant::now() + crate::world::PATIENCE;
+    loop {
+        let results = admin.delete_groups(&[&group], &AdminOptions::new()).await.expect("an answer");
+        match &results[0] {
+            Ok(_) => return,
+            Err(error) => assert!(std::time::Instant::now() < deadline, "{error:?}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}

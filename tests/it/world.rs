@@ -1,0 +1,199 @@
+//! A part of the shared Kafka and Postgres that belongs to one test: a namespace of its own, with its topics.
+
+use std::{
+    env,
+    sync::mpsc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use factfold_checker::log::{self, Record};
+use factfold_consumers::{
+    goods::GoodsDecider,
+    orders::OrdersDecider,
+    reactors::{order_stock::OrderStock, reservations::Reservations},
+    worker::{self, Settings, Shutdown, Status, deciding, reacting},
+};
+use factfold_schemas::{
+    cloudevents::Outgoing,
+    codec::Message,
+    command::Header,
+    ids::StreamId,
+    kafka::{Cluster, headers},
+    partitioner::partition_of,
+    position::Position,
+    record::{Recorded, RecordedOutcome},
+    topics::{Service, Topic},
+};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use uuid::Uuid;
+
+/// How many partitions each topic of a test has.
+pub(crate) const PARTITIONS: i32 = 4;
+/// How long a test waits for anything, at most.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One test's world.
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    producer: FutureProducer,
+}
+
+/// A worker in a thread of its own.
+pub(crate) struct Running {
+    pub(crate) status: Status,
+    shutdown: Shutdown,
+    thread: Option<JoinHandle<()>>,
+    result: mpsc::Receiver<Result<(), worker::Error>>,
+}
+
+/// What a worker does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Job {
+    Goods,
+    Orders,
+    OrderStock,
+    Reservations,
+}
+
+impl World {
+    /// A new namespace, with its topics.
+    pub(crate) async fn new() -> Self {
+        let brokers = env::var("KAFKA_BROKERS").expect("KAFKA_BROKERS is not set: run deploy/test");
+        let namespace = format!("t{}", &Uuid::new_v4().simple().to_string()[..12]);
+        let namespace = namespace.parse().expect("a namespace");
+        let cluster = Cluster { brokers, namespace, ..Cluster::default() };
+        factfold::topics::create(&cluster, PARTITIONS, 1).await.expect("topics");
+        let producer = cluster.client().set("enable.idempotence", "true").create().expect("a producer");
+        Self { cluster, producer }
+    }
+
+    /// Writes this record, and returns where it lies.
+    pub(crate) async fn write(&self, topic: Topic, partition: i32, record: &Outgoing) -> Position {
+        let name = self.cluster.topic(topic);
+        let mut future = FutureRecord::<[u8], [u8]>::to(&name).partition(partition).headers(headers(record));
+        future.key = record.key.as_deref();
+        future.payload = record.value.as_deref();
+        let delivery =
+            self.producer.send(future, PATIENCE).await.map_err(|(error, _)| error).expect("stored");
+        Position::new(topic, delivery.partition, delivery.offset)
+    }
+
+    /// Sends a command to where its stream belongs.
+    pub(crate) async fn send<M: Message>(
+        &self,
+        service: Service,
+        id: &str,
+        stream: &StreamId,
+        command: &M,
+    ) -> Position {
+        let record = Header::new(id, "/tests").record_of(service, stream, command);
+        self.write(service.commands(), home(stream), &record).await
+    }
+
+    /// All committed records of a topic.
+    pub(crate) fn read(&self, topic: Topic) -> Vec<Record> {
+        log::read(&self.cluster, &self.cluster.topic(topic)).expect("the topic is readable")
+    }
+
+    /// All events of a service.
+    pub(crate) fn events<E: Message>(&self, service: Service) -> Vec<Recorded<E>> {
+        let records = self.read(service.events());
+        records.iter().map(|record| Recorded::read(&record.incoming()).expect("an event")).collect()
+    }
+
+    /// All outcomes of a service.
+    pub(crate) fn outcomes(&self, service: Service) -> Vec<RecordedOutcome> {
+        let records = self.read(service.outcomes());
+        records.iter().map(|record| RecordedOutcome::read(&record.incoming()).expect("an outcome")).collect()
+    }
+
+    /// Waits until so many commands of a service have left a trace.
+    pub(crate) fn wait_for_traces(&self, service: Service, commands: usize) {
+        wait_until("every command has left a trace", || {
+            let mut decided: Vec<Position> =
+                self.outcomes(service).into_iter().map(|o| o.cause.decided).collect();
+            let read = |record: &Record| record.header("ce_decidedposition")?.parse::<Position>().ok();
+            decided.extend(self.read(service.events()).iter().filter_map(read));
+            decided.sort();
+            decided.dedup();
+            decided.len() >= commands
+        });
+    }
+
+    /// Starts a worker.
+    pub(crate) fn start(&self, job: Job, settings: Settings) -> Running {
+        let (sender, result) = mpsc::channel();
+        let (shutdown, status) = (Shutdown::default(), Status::default());
+        let (cluster, stop, shown) = (self.cluster.clone(), shutdown.clone(), status.clone());
+        let run = match job {
+            Job::Goods => deciding::run::<GoodsDecider>,
+            Job::Orders => deciding::run::<OrdersDecider>,
+            Job::OrderStock => reacting::run::<OrderStock>,
+            Job::Reservations => reacting::run::<Reservations>,
+        };
+        let thread = std::thread::spawn(move || {
+            // The receiver is gone when the test is over.
+            let _ = sender.send(run(&cluster, settings, stop, shown));
+        });
+        Running { status, shutdown, thread: Some(thread), result }
+    }
+
+    /// Starts the goods and orders workers and the reactors between them.
+    pub(crate) fn start_all(&self) -> Vec<Running> {
+        [Job::OrderStock, Job::Reservations, Job::Goods, Job::Orders]
+            .map(|job| self.start(job, settings("one")))
+            .into()
+    }
+}
+
+impl Running {
+    /// Waits until it works on so many partitions.
+    pub(crate) fn wait_for_partitions(&self, partitions: usize) {
+        wait_until("the worker has its partitions", || self.status.live_partitions() == partitions);
+    }
+
+    /// Waits until it stops by itself, and says why.
+    pub(crate) fn wait_for_error(&self) -> worker::Error {
+        self.result.recv_timeout(PATIENCE).expect("it stops").expect_err("it stops with an error")
+    }
+
+    /// Stops it.
+    pub(crate) fn stop(self) -> Result<(), worker::Error> {
+        self.shutdown.set();
+        self.result.recv_timeout(PATIENCE).expect("it stops")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.set();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the worker's thread has been seen as a missing result.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Settings for a test: quick to notice what is gone.
+pub(crate) fn settings(instance: &str) -> Settings {
+    Settings {
+        session_timeout: Duration::from_secs(6),
+        transaction_timeout: Duration::from_secs(5),
+        ..Settings::new(instance)
+    }
+}
+
+/// The partition in which this stream belongs.
+pub(crate) fn home(stream: &StreamId) -> i32 {
+    partition_of(stream.as_str().as_bytes(), PARTITIONS)
+}
+
+/// Looks again and again until it is so, or the test's patience is over.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
