@@ -1,2 +1,3 @@
 //! factfold: placeholder until the launcher lands.
+pub mod settings;
 pub mod topics;
