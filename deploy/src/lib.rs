@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The `factfold` binary as a library: it wires the roles together and runs the local stack.
+//!
+//! A tour: [`commands`] has one file per CLI command; [`stack`] starts, watches and stops a
+//! private Kafka and PostgreSQL; [`data_dir`] is the directory where they keep their data and
+//! publish their [`addresses`]; [`roles`] is where the services are started on top.
+//!
+//! It must never hold a rule of the domain, decide a command, or write SQL.
+
+pub mod addresses;
+pub mod commands;
+pub mod console;
+pub mod data_dir;
+pub mod failure;
+pub mod process;
+pub mod roles;
+pub mod shutdown;
+pub mod stack;
