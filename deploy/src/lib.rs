@@ -1,3 +1,20 @@
-//! factfold: placeholder until the launcher lands.
+//! The `factfold` binary as a library: it wires the roles together and runs the local stack.
+//!
+//! A tour: [`commands`] has one file per CLI command; [`stack`] starts, watches and stops a
+//! private Kafka and PostgreSQL; [`data_dir`] is the directory where they keep their data and
+//! publish their [`addresses`]; [`settings`] says how everything is to be; [`topics`] makes the topics;
+//! [`roles`] is where the services are started on top.
+//!
+//! It must never hold a rule of the domain, decide a command, or write SQL.
+
+pub mod addresses;
+pub mod commands;
+pub mod console;
+pub mod data_dir;
+pub mod failure;
+pub mod process;
+pub mod roles;
 pub mod settings;
+pub mod shutdown;
+pub mod stack;
 pub mod topics;

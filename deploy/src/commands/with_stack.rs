@@ -1,0 +1,134 @@
+//! `factfold with-stack`: runs a command on a private Kafka and PostgreSQL that are thrown away
+//! after it. The test suite runs in it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, Uid};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::console::Console;
+use crate::data_dir::DataDir;
+use crate::failure::Failure;
+use crate::shutdown::Shutdown;
+use crate::stack::{Durability, Stack, StackOptions};
+
+const PREFIX: &str = "factfold-stack-";
+const COMMAND_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Run a command on a private Kafka and PostgreSQL that are thrown away after it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: factfold with-stack -- cargo test --workspace")]
+pub(super) struct Args {
+    /// How many Kafka nodes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3))]
+    kafka_nodes: u16,
+    /// The command; it finds KAFKA_BROKERS and DATABASE_URL in its environment
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// Runs the command, and ends as it ended.
+pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let mut shutdown = Shutdown::listen().map_err(Failure::OutOfReach)?;
+    sweep(&std::env::temp_dir()).await;
+    // PostgreSQL's user must be able to pass, so the directory is not 0700 as temporary ones are.
+    let temp = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .context("no temporary directory")
+        .map_err(Failure::OutOfReach)?;
+    let dir = DataDir::locate(Some(temp.path()))?.lock()?;
+    let options = StackOptions {
+        kafka_nodes: args.kafka_nodes,
+        kafka_port: None,
+        durability: Durability::Throwaway,
+        console: Console::Quiet,
+    };
+    let stack = tokio::select! {
+        stack = Stack::start(&dir, &options) => stack?,
+        () = shutdown.requested() => return Err(interrupted()),
+    };
+    let status = run_command(&args.command, &stack, &mut shutdown).await;
+    stack.stop().await;
+    let status = status.map_err(Failure::OutOfReach)?.ok_or_else(interrupted)?;
+    Ok(exit_code(status))
+}
+
+fn interrupted() -> Failure {
+    Failure::Refused(anyhow!("interrupted"))
+}
+
+/// Runs the command in a process group of its own, so that stopping reaches what it started too.
+/// None when we were asked to stop.
+async fn run_command(
+    command: &[OsString],
+    stack: &Stack,
+    shutdown: &mut Shutdown,
+) -> anyhow::Result<Option<ExitStatus>> {
+    let (program, arguments) = command.split_first().context("no command")?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("KAFKA_BROKERS", stack.brokers())
+        .env("DATABASE_URL", stack.database_url())
+        .stdin(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    let group = Pid::from_raw(child.id().context("a child that was not waited for has an id")?.cast_signed());
+    tokio::select! {
+        status = child.wait() => return Ok(Some(status?)),
+        () = shutdown.requested() => {}
+    }
+    // A group that is gone already is what we want.
+    let _ = killpg(group, Signal::SIGTERM);
+    if timeout(COMMAND_PATIENCE, child.wait()).await.is_err() {
+        let _ = killpg(group, Signal::SIGKILL);
+        child.wait().await?;
+    }
+    Ok(None)
+}
+
+/// The command's own code; for a signal what a shell would say.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code =
+        status.code().or_else(|| Some(128 + status.signal()?)).and_then(|code| u8::try_from(code).ok());
+    ExitCode::from(code.unwrap_or(1))
+}
+
+/// Clears away the stacks of earlier runs that were killed. A stack whose owner lives is locked,
+/// and left alone.
+async fn sweep(temp: &Path) {
+    for entry in fs::read_dir(temp).into_iter().flatten().flatten() {
+        if !is_a_stack_of_ours(&entry) {
+            continue;
+        }
+        let Ok(dir) = DataDir::locate(Some(&entry.path())).and_then(DataDir::lock) else { continue };
+        let swept = match Stack::end_orphans(&dir, Console::Quiet).await {
+            Ok(()) => dir.wipe().and_then(|()| Ok(fs::remove_dir_all(dir.path())?)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = swept {
+            Console::Quiet.warn(&format!("cannot clear {} away: {error:#}", entry.path().display()));
+        }
+    }
+}
+
+/// Anybody can write to the directory for temporary files. What somebody else put there could
+/// name any process to be ended, so only what we made ourselves is believed.
+fn is_a_stack_of_ours(entry: &fs::DirEntry) -> bool {
+    let me = Uid::effective().as_raw();
+    entry.file_name().to_string_lossy().starts_with(PREFIX)
+        && entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == me)
+        && entry.path().join("lock").exists()
+}

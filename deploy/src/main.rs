@@ -1,0 +1,21 @@
+//! The `factfold` command. It parses, runs one command, and turns the result into an exit code;
+//! everything else is in the library.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use factfold::commands::Cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Cli::parse().run().await {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("factfold: {failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `server.properties` of a private node, and why each setting is there.
+
+use std::path::Path;
+
+use super::Ports;
+use crate::stack::Durability;
+
+/// What all nodes of a cluster know.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) id: String,
+    pub(super) members: Vec<Member>,
+    pub(super) durability: Durability,
+}
+
+/// One node, and where it is reached on the loopback address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) id: u16,
+    pub(super) port: u16,
+    controller_port: u16,
+}
+
+impl Member {
+    pub(super) fn new(id: u16, ports: &Ports) -> Self {
+        Self { id, port: ports.broker(id), controller_port: ports.controller(id) }
+    }
+
+    pub(super) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+}
+
+impl Cluster {
+    pub(super) fn brokers(&self) -> String {
+        self.members.iter().map(Member::address).collect::<Vec<_>>().join(",")
+    }
+
+    /// A replica on every node up to three; one of three may be away.
+    fn replicas(&self) -> (usize, usize) {
+        if self.members.len() < 3 { (1, 1) } else { (3, 2) }
+    }
+
+    /// The settings of `member`, with its storage at `data`.
+    pub(super) fn server_properties(&self, member: Member, data: &Path) -> String {
+        let voters: Vec<_> = self
+            .members
+            .iter()
+            .map(|each| format!("{}@127.0.0.1:{}", each.id, each.controller_port))
+            .collect();
+        let (replicas, in_sync_min) = self.replicas();
+        let address = member.address();
+        let mut text = format!(
+            "\
+# Written by factfold at every start: changes here are lost.
+process.roles=broker,controller
+node.id={id}
+# Voters by configuration, not by the log: then a port may change between two starts.
+controller.quorum.voters={voters}
+listeners=BROKER://{address},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=BROKER://{address}
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=BROKER
+controller.listener.names=CONTROLLER
+log.dirs={data}
+
+default.replication.factor={replicas}
+min.insync.replicas={in_sync_min}
+unclean.leader.election.enable=false
+offsets.topic.replication.factor={replicas}
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync_min}
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={in_sync_min}
+# A few groups and transactional ids need few partitions, and each costs at every start.
+offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.num.partitions=1
+
+# A misspelt topic is an error, not a new topic.
+auto.create.topics.enable=false
+# History is kept; a topic that may be shorter says so itself.
+log.retention.ms=-1
+# A group that was away for a week must not lose its place.
+offsets.retention.minutes=2147483647
+# Nobody else is about to join: do not wait for them.
+group.initial.rebalance.delay.ms=0
+# A transaction of a dead producer blocks its readers until the next sweep.
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+transaction.max.timeout.ms=60000
+# After kill -9 a broker is refused until its old session has run out: 9 s by default, too long
+# to wait at a start.
+broker.session.timeout.ms=2500
+broker.heartbeat.interval.ms=500
+",
+            id = member.id,
+            voters = voters.join(","),
+            controller_port = member.controller_port,
+            data = data.display(),
+        );
+        if self.durability == Durability::PowerCuts {
+            text.push_str(
+                "\n# With one replica, only the disk outlives a power cut.\nlog.flush.interval.messages=1\n",
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(nodes: u16, durability: Durability) -> Cluster {
+        let member = |id| Member { id, port: 20_000 + id, controller_port: 21_000 + id };
+        Cluster { id: "id".to_owned(), members: (1..=nodes).map(member).collect(), durability }
+    }
+
+    #[test]
+    fn three_nodes_vote_and_replicate() {
+        let cluster = cluster(3, Durability::Throwaway);
+        let text = cluster.server_properties(cluster.members[1], Path::new("/data"));
+        assert!(text.contains("node.id=2\n"));
+        assert!(text.contains("=1@127.0.0.1:21001,2@127.0.0.1:21002,3@127.0.0.1:21003\n"));
+        assert!(text.contains("transaction.state.log.min.isr=2\n"));
+        assert_eq!(cluster.brokers(), "127.0.0.1:20001,127.0.0.1:20002,127.0.0.1:20003");
+    }
+
+    #[test]
+    fn every_record_is_flushed_only_when_power_cuts_count() {
+        let flushes = |durability| {
+            let cluster = cluster(1, durability);
+            cluster.server_properties(cluster.members[0], Path::new("/data")).contains("log.flush")
+        };
+        assert!(flushes(Durability::PowerCuts));
+        assert!(!flushes(Durability::Crashes));
+    }
+}

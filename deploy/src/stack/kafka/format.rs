@@ -1,0 +1,46 @@
+//! A node's storage, made once. It is formatted under another name and renamed, so that half-made
+//! storage never counts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::Installation;
+use super::config::{Cluster, Member};
+
+/// Where a node's settings are.
+pub(super) fn settings(directory: &Path) -> PathBuf {
+    directory.join("server.properties")
+}
+
+/// Formats the storage below `directory` where there is none, and writes the settings.
+pub(super) async fn format(
+    installation: &Installation,
+    cluster: &Cluster,
+    member: Member,
+    directory: &Path,
+) -> anyhow::Result<()> {
+    let data = directory.join("data");
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    if !data.exists() {
+        let unfinished = tempfile::Builder::new().prefix("formatting-").tempdir_in(directory)?;
+        let new_data = unfinished.path().join("data");
+        let new_settings = settings(unfinished.path());
+        fs::write(&new_settings, cluster.server_properties(member, &new_data))?;
+        let output = installation
+            .java_command(&unfinished.path().join("log"))
+            .args(["kafka.tools.StorageTool", "format", "-t", &cluster.id, "-c"])
+            .arg(&new_settings)
+            .output()
+            .await
+            .context("cannot run java")?;
+        if !output.status.success() {
+            bail!("cannot format Kafka's storage: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        fs::rename(&new_data, &data).with_context(|| format!("cannot make {}", data.display()))?;
+    }
+    let file = settings(directory);
+    fs::write(&file, cluster.server_properties(member, &data))
+        .with_context(|| format!("cannot write {}", file.display()))
+}
