@@ -7,3 +7,6 @@ pub mod decider;
 pub mod goods;
 pub mod orders;
 pub mod reactors;
+
+#[cfg(test)]
+mod given;
