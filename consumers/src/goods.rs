@@ -150,7 +150,8 @@ fn adjust(goods: &State, command: &AdjustStock) -> Result<Events<Event>, Rejecti
     if stock < 0 {
         return Err(Rejection::InsufficientStock { available: goods.stock });
     }
-    if stock > STOCK_MAX {
+    // What orders give back may lift a full stock above the limit; taking away from that is always right.
+    if stock > STOCK_MAX && command.delta > 0 {
         return Err(Rejection::InvalidStock { given: stock });
     }
     let adjusted = StockAdjusted { delta: command.delta, reason: command.reason.clone(), stock };

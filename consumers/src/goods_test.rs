@@ -167,6 +167,18 @@ fn no_more_is_added_than_a_stock_can_be() {
 }
 
 #[test]
+fn what_came_back_from_orders_on_top_of_a_full_stock_can_be_taken_away_bit_by_bit() {
+    let brimming = [
+        tea(STOCK_MAX),
+        reserved(LINE, 5, STOCK_MAX - 5),
+        adjusted(5, STOCK_MAX),
+        released(LINE, 5, STOCK_MAX + 5),
+    ];
+    given(brimming.clone()).when(adjust(-1)).then([adjusted(-1, STOCK_MAX + 4)]);
+    given(brimming).when(adjust(1)).rejected(Rejection::InvalidStock { given: STOCK_MAX + 6 });
+}
+
+#[test]
 fn an_adjustment_by_nothing_is_no_change() {
     given([tea(10)]).when(adjust(0)).rejected(Rejection::NoChange);
 }
