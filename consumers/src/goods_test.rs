@@ -291,6 +291,7 @@ fn a_release_gives_back_what_was_reserved() {
 
 #[test]
 fn what_is_not_reserved_needs_no_giving_back() {
+    given([]).when(release(LINE)).rejected(Rejection::NoChange);
     given([tea(10)]).when(release(LINE)).rejected(Rejection::NoChange);
     given([tea(10), reserved(LINE, 3, 7), released(LINE, 3, 10)])
         .when(release(LINE))
