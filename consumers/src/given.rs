@@ -69,6 +69,11 @@ impl<D: Rules> Given<D> {
 }
 
 impl<D: Rules> When<D> {
+    /// It is asked on behalf of somebody.
+    pub(crate) fn by(self, auth: Auth) -> Self {
+        Self { by: Some(auth), ..self }
+    }
+
     /// Then exactly these events follow.
     #[track_caller]
     pub(crate) fn then(self, events: impl IntoIterator<Item = D::Event>) {
