@@ -7,10 +7,13 @@ use std::fmt::Debug;
 
 use factfold_schemas::{
     codec::{Message, decode, encode},
-    command::Auth,
-    ids::{Id, Kind},
+    command::{Auth, Digest, Header},
+    ids::{Id, Kind, StreamId, UserId},
     money::Money,
+    position::Position,
+    record::{Cause, Recorded},
     rejection::Reject,
+    topics::Service,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -161,6 +164,21 @@ impl<D: Rules> History<D> {
         let resource = |history: &Self| history.resource::<serde_json::Value>(id);
         assert_eq!(resource(&refolded), resource(self), "and shows the same");
     }
+}
+
+/// The cause of a record that some command left behind: a user's, at offset 42 of the service's commands.
+pub(crate) fn cause(service: Service) -> Cause {
+    let header = Header {
+        auth: Some(Auth::User(UserId::new(Uuid::nil()).to_string())),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        ..Header::new("the command", "/clients/anna")
+    };
+    Cause::of(&header, Digest::of("Any", b"{}"), Position::new(service.commands(), 0, 42), time(0))
+}
+
+/// An event as it is stored, the third of its stream.
+pub(crate) fn recorded<E>(service: Service, stream: StreamId, data: E) -> Recorded<E> {
+    Recorded { stream, version: 3, cause: cause(service), data }
 }
 
 /// The time of the event with this version.
