@@ -10,3 +10,5 @@ pub mod reactors;
 
 #[cfg(test)]
 mod given;
+#[cfg(test)]
+mod simulation;
