@@ -53,10 +53,10 @@ impl Decider for GoodsDecider {
             (Command::AddGoods(command), None) => add(command),
             (Command::AddGoods(_), Some(_)) => Err(Rejection::GoodsExist),
             (Command::ReserveStock(command), state) => reserve(state, command),
+            (Command::ReleaseStock(command), state) => release(state, command),
             (_, None) => Err(Rejection::GoodsNotFound),
             (Command::UpdateGoods(command), Some(goods)) => update(goods, command),
             (Command::AdjustStock(command), Some(goods)) => adjust(goods, command),
-            (Command::ReleaseStock(command), Some(goods)) => release(goods, command),
             (Command::DiscontinueGoods(_), Some(goods)) if goods.discontinued => Err(Rejection::NoChange),
             (Command::DiscontinueGoods(_), Some(_)) => {
                 Ok(Event::GoodsDiscontinued(GoodsDiscontinued {}).into())
@@ -150,7 +150,8 @@ fn adjust(goods: &State, command: &AdjustStock) -> Result<Events<Event>, Rejecti
     if stock < 0 {
         return Err(Rejection::InsufficientStock { available: goods.stock });
     }
-    if stock > STOCK_MAX {
+    // What orders give back may lift a full stock above the limit; taking away from that is always right.
+    if stock > STOCK_MAX && command.delta > 0 {
         return Err(Rejection::InvalidStock { given: stock });
     }
     let adjusted = StockAdjusted { delta: command.delta, reason: command.reason.clone(), stock };
@@ -181,9 +182,11 @@ fn reserve(goods: Option<&State>, command: &ReserveStock) -> Result<Events<Event
         .into())
 }
 
-fn release(goods: &State, command: &ReleaseStock) -> Result<Events<Event>, Rejection> {
+fn release(goods: Option<&State>, command: &ReleaseStock) -> Result<Events<Event>, Rejection> {
     let ReleaseStock { order_id, line } = *command;
-    // What was never reserved needs no giving back: whoever releases need not know how far the reserving had come.
+    // What was never reserved needs no giving back: whoever releases need not know how far the reserving had come, nor
+    // whether the goods were known.
+    let goods = goods.ok_or(Rejection::NoChange)?;
     let quantity = *goods.reserved.get(&Reservation { order_id, line }).ok_or(Rejection::NoChange)?;
     let stock = goods.stock.saturating_add(quantity.into());
     Ok(Event::StockReleased(StockReleased { order_id, line, quantity, stock }).into())

@@ -8,3 +8,8 @@ pub mod goods;
 pub mod orders;
 pub mod reactors;
 pub mod worker;
+
+#[cfg(test)]
+mod given;
+#[cfg(test)]
+mod simulation;

@@ -117,3 +117,108 @@ fn command_id(cause: &str, reactor: &str, ordinal: usize) -> String {
     const NAMESPACE: Uuid = Uuid::from_u128(0x6d1f_5c1e_8a40_5b7e_9d35_0c61_7e0a_41b2);
     Uuid::new_v5(&NAMESPACE, format!("{cause}\n{reactor}\n{ordinal}").as_bytes()).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use factfold_schemas::{
+        cloudevents::CloudEvent,
+        codec::decode,
+        goods::ReleaseStock,
+        position::Position,
+        record::{NoChange, Outcome},
+    };
+
+    use super::*;
+    use crate::given::{cause, id, recorded};
+
+    const ORDER: OrderId = id(1);
+    const TEA: GoodsId = id(10);
+
+    fn order_expired(order: OrderId) -> Fact {
+        let expired = orders::Event::OrderExpired(orders::OrderExpired { lines: Vec::new() });
+        Fact::Orders(recorded(Service::Orders, order.stream(), expired))
+    }
+
+    fn release() -> Request {
+        Request::Goods(TEA, goods::Command::ReleaseStock(ReleaseStock { order_id: ORDER, line: 0 }))
+    }
+
+    fn incoming(record: &Outgoing) -> Incoming<'_> {
+        Incoming {
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())).collect(),
+            ..Incoming::default()
+        }
+    }
+
+    /// The header and the command, as the worker reads them.
+    fn read(record: &Outgoing) -> (Header, goods::Command) {
+        let event = CloudEvent::read(&incoming(record)).expect("an event");
+        let position = Position::new(Service::Goods.commands(), 0, 0);
+        let command = decode(event.get("type").expect("a type"), &event.data).expect("a command");
+        (Header::read(&event, position).expect("a header"), command)
+    }
+
+    #[test]
+    fn a_request_says_what_it_follows_from_and_who_asks() {
+        let record = release().record("order-stock", &order_expired(ORDER), 0);
+        assert_eq!(record.key.as_deref(), Some(TEA.stream().as_str().as_bytes()));
+        let (header, command) = read(&record);
+        assert_eq!(Request::Goods(TEA, command), release());
+        let expected = Header {
+            correlation: Some(ORDER.stream().to_string()),
+            causation: Some(format!("{}@3", ORDER.stream())),
+            traceparent: cause(Service::Orders).traceparent,
+            auth: Some(Auth::System("order-stock".to_owned())),
+            ..Header::new(header.id.clone(), "/reactors/order-stock")
+        };
+        assert_eq!(header, expected);
+    }
+
+    #[test]
+    fn a_request_keeps_the_correlation_of_its_cause() {
+        let correlation = Some("a basket".to_owned());
+        let cause = Cause { correlation: correlation.clone(), ..cause(Service::Goods) };
+        let outcome = Outcome::NoChange(NoChange { command: "ReserveStock".to_owned() });
+        let outcome = RecordedOutcome { stream: Some(TEA.stream()), cause, after: None, outcome };
+        let (header, _) = read(&release().record("order-stock", &Fact::Outcome(Service::Goods, outcome), 0));
+        assert_eq!(header.correlation, correlation);
+        assert_eq!(header.causation.as_deref(), Some("goods.commands/0@42"));
+    }
+
+    #[test]
+    fn the_same_request_has_the_same_id_and_no_other_has_it() {
+        let request =
+            |order, reactor, ordinal| read(&release().record(reactor, &order_expired(order), ordinal)).0.id;
+        let same = request(ORDER, "order-stock", 0);
+        assert_eq!(same, request(ORDER, "order-stock", 0));
+        let others = [
+            request(ORDER, "order-stock", 1),
+            request(ORDER, "reservations", 0),
+            request(id(2), "order-stock", 0),
+        ];
+        assert_eq!(BTreeSet::from(others.clone()).len(), 3);
+        assert!(!others.contains(&same));
+    }
+
+    #[test]
+    fn ids_that_were_stored_once_are_made_that_way_for_ever() {
+        assert_eq!(command_id("order-1@3", "order-stock", 0), "5bb27882-e26e-5f94-860f-97a1a1468a38");
+        let names = (order_stock::OrderStock::NAME, reservations::Reservations::NAME);
+        assert_eq!(names, ("order-stock", "reservations"));
+    }
+
+    #[test]
+    fn a_fact_is_read_from_the_topic_it_lies_on() {
+        let Fact::Orders(expired) = order_expired(ORDER) else { unreachable!("made above") };
+        let record = expired.record(Service::Orders);
+        match Fact::read(Service::Orders.events(), &incoming(&record)).expect("a fact") {
+            Fact::Orders(read) => assert_eq!(read, expired),
+            other => panic!("an event of orders, not {other:?}"),
+        }
+        assert!(Fact::read(Service::Goods.events(), &incoming(&record)).is_err(), "no event of goods");
+    }
+}
