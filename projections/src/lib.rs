@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The read side: projectors fold events into Postgres read models, and people query those.
+//!
+//! Start with [`Projection`], the list of read models; each has a folder with its tables (`tables.sql`), its fold (pure,
+//! then written in a handful of statements) and its queries. [`Projector`] is the loop that keeps them up to date,
+//! [`ReadSide`] answers questions, and `waiting` makes sure that an answer is not older than what the caller has seen.
+//! [`migrate()`] makes the tables.
+//!
+//! This is the only crate with SQL. It decides nothing and writes to no topic: everything here can be thrown away and
+//! folded again.
+
+mod command_outcomes;
+mod error;
+mod goods;
+mod migrate;
+mod moved;
+mod order_timeline;
+mod orders;
+mod page;
+mod postgres;
+mod projection;
+mod projector;
+mod read_side;
+mod waiting;
+
+pub use command_outcomes::CommandOutcome;
+pub use error::{Contradiction, Error, Violation};
+pub use goods::GoodsFilter;
+pub use migrate::migrate;
+pub use order_timeline::TimelineEntry;
+pub use orders::OrderFilter;
+pub use page::{Cursor, InvalidCursor, InvalidLimit, Page, PageRequest};
+pub use projection::Projection;
+pub use projector::Projector;
+pub use read_side::{PartitionProgress, ProjectionProgress, ReadSide};
+pub use waiting::{Placed, WaitError};

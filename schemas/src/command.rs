@@ -142,14 +142,19 @@ pub enum Auth {
 }
 
 impl Auth {
-    pub(crate) fn read(event: &CloudEvent<'_>) -> Result<Option<Self>, InvalidAttribute> {
-        let id = attribute::<String>(event, "authid", "a short text")?;
-        let Some(kind) = attribute::<String>(event, "authtype", "a short text")? else { return Ok(None) };
-        Ok(Some(match (kind.as_str(), id) {
+    /// What [`Auth::kind`] and [`Auth::id`] say.
+    pub fn new(kind: String, id: Option<String>) -> Self {
+        match (kind.as_str(), id) {
             ("user", Some(id)) => Self::User(id),
             ("system", Some(id)) => Self::System(id),
             (_, id) => Self::Other(kind, id),
-        }))
+        }
+    }
+
+    pub(crate) fn read(event: &CloudEvent<'_>) -> Result<Option<Self>, InvalidAttribute> {
+        let id = attribute::<String>(event, "authid", "a short text")?;
+        let kind = attribute::<String>(event, "authtype", "a short text")?;
+        Ok(kind.map(|kind| Self::new(kind, id)))
     }
 
     pub(crate) fn write(auth: Option<&Self>, headers: HeaderWriter) -> HeaderWriter {

@@ -1,0 +1,193 @@
+//! Goods, folded from their events. The fold is pure; writing takes one statement to load the rows of a batch, and one
+//! to write each of them once.
+
+use std::collections::BTreeMap;
+
+use factfold_schemas::{
+    codec::Message,
+    goods::{Event, Goods},
+    ids::GoodsId,
+    position::Position,
+    record::Recorded,
+};
+use sqlx::PgConnection;
+
+use super::query;
+use crate::{
+    error::{Contradiction, Violation},
+    postgres::Time,
+    projector::Stop,
+};
+
+type Rows = BTreeMap<GoodsId, Goods>;
+
+/// Folds these events into the table.
+pub(crate) async fn write<'a>(
+    connection: &mut PgConnection,
+    events: impl Iterator<Item = (Position, &'a Recorded<Event>)> + Clone,
+) -> Result<(), Stop> {
+    let mut ids: Vec<_> = events.clone().filter_map(|(_, e)| GoodsId::of_stream(e.stream.as_str())).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut rows: Rows =
+        query::load(connection, &ids).await?.into_iter().map(|goods| (goods.id, goods)).collect();
+    for (at, event) in events {
+        apply(&mut rows, event).map_err(|contradiction| Violation {
+            at,
+            stream: Some(event.stream.clone()),
+            contradiction,
+        })?;
+    }
+    Ok(store(connection, &rows).await?)
+}
+
+/// One event.
+fn apply(rows: &mut Rows, event: &Recorded<Event>) -> Result<(), Contradiction> {
+    let misfit = |why| Contradiction::Misfit { event: event.data.type_name(), why };
+    let id =
+        GoodsId::of_stream(event.stream.as_str()).ok_or_else(|| misfit("its stream is not one of goods"))?;
+    Contradiction::check_version(rows.get(&id).map_or(0, |goods| goods.version), event.version)?;
+
+    if let Event::GoodsAdded(added) = &event.data {
+        let goods = Goods {
+            id,
+            version: event.version,
+            created_at: event.cause.time,
+            updated_at: event.cause.time,
+            name: added.name.clone(),
+            price: added.price,
+            stock: added.stock,
+            discontinued: false,
+        };
+        return match rows.insert(id, goods) {
+            None => Ok(()),
+            Some(_) => Err(misfit("the goods are there already")),
+        };
+    }
+
+    let goods = rows.get_mut(&id).ok_or_else(|| misfit("there are no such goods"))?;
+    match &event.data {
+        Event::GoodsAdded(_) => {}
+        Event::GoodsRenamed(renamed) => goods.name.clone_from(&renamed.name),
+        Event::PriceChanged(changed) => goods.price = changed.price,
+        Event::StockAdjusted(adjusted) => goods.stock = adjusted.stock,
+        Event::StockReserved(reserved) => goods.stock = reserved.stock,
+        Event::StockReleased(released) => goods.stock = released.stock,
+        Event::GoodsDiscontinued(_) => goods.discontinued = true,
+    }
+    goods.version = event.version;
+    goods.updated_at = event.cause.time;
+    Ok(())
+}
+
+async fn store(connection: &mut PgConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+    fn column<T>(rows: &Rows, of: impl Fn(&Goods) -> T) -> Vec<T> {
+        rows.values().map(of).collect()
+    }
+    sqlx::query(
+        "INSERT INTO goods (id, version, created_at, updated_at, name, price, currency, stock, discontinued)
+         SELECT * FROM UNNEST($1::UUID[], $2::BIGINT[], $3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[], $5::TEXT[],
+                              $6::BIGINT[], $7::TEXT[], $8::BIGINT[], $9::BOOLEAN[])
+         ON CONFLICT (id) DO UPDATE SET
+             version = EXCLUDED.version, updated_at = EXCLUDED.updated_at, name = EXCLUDED.name,
+             price = EXCLUDED.price, currency = EXCLUDED.currency, stock = EXCLUDED.stock,
+             discontinued = EXCLUDED.discontinued",
+    )
+    .bind(column(rows, |goods| goods.id.uuid()))
+    .bind(column(rows, |goods| goods.version.cast_signed()))
+    .bind(column(rows, |goods| Time(goods.created_at)))
+    .bind(column(rows, |goods| Time(goods.updated_at)))
+    .bind(column(rows, |goods| goods.name.clone()))
+    .bind(column(rows, |goods| goods.price.amount))
+    .bind(column(rows, |goods| goods.price.currency.to_string()))
+    .bind(column(rows, |goods| goods.stock))
+    .bind(column(rows, |goods| goods.discontinued))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use factfold_schemas::{
+        goods::{GoodsAdded, GoodsDiscontinued, GoodsRenamed, PriceChanged, StockAdjusted},
+        money::Money,
+        topics::Service,
+    };
+
+    use super::*;
+    use crate::projector::fixtures::cause;
+
+    fn eur(amount: i64) -> Money {
+        Money::new(amount, "EUR".parse().expect("a currency"))
+    }
+
+    fn id() -> GoodsId {
+        GoodsId::new(uuid::Uuid::from_u128(1))
+    }
+
+    /// These events, as versions 1, 2, 3 … of one stream.
+    fn folded(events: Vec<Event>) -> Result<Goods, Contradiction> {
+        let mut rows = Rows::new();
+        for (version, data) in (1..).zip(events) {
+            let cause = cause(Service::Goods, "c", version);
+            apply(
+                &mut rows,
+                &Recorded { stream: id().stream(), version: version.unsigned_abs(), cause, data },
+            )?;
+        }
+        Ok(rows.remove(&id()).expect("the goods"))
+    }
+
+    fn added() -> Event {
+        Event::GoodsAdded(GoodsAdded { name: "Tea".to_owned(), price: eur(399), stock: 10 })
+    }
+
+    #[test]
+    fn the_row_says_what_the_events_said() {
+        let goods = folded(vec![
+            added(),
+            Event::GoodsRenamed(GoodsRenamed { name: "Green tea".to_owned() }),
+            Event::PriceChanged(PriceChanged { price: eur(499) }),
+            Event::StockAdjusted(StockAdjusted { delta: -3, reason: "broken".to_owned(), stock: 7 }),
+            Event::GoodsDiscontinued(GoodsDiscontinued {}),
+        ])
+        .expect("a sound history");
+        let time = |decided| cause(Service::Goods, "c", decided).time;
+        let expected = Goods {
+            id: id(),
+            version: 5,
+            created_at: time(1),
+            updated_at: time(5),
+            name: "Green tea".to_owned(),
+            price: eur(499),
+            stock: 7,
+            discontinued: true,
+        };
+        assert_eq!(goods, expected);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        assert!(matches!(folded(vec![added(), added()]), Err(Contradiction::Misfit { .. })));
+        let headless = Event::GoodsDiscontinued(GoodsDiscontinued {});
+        assert!(matches!(folded(vec![headless]), Err(Contradiction::Misfit { .. })));
+    }
+
+    /// DESIGN, section 4: each fold checks for itself that versions are contiguous.
+    #[test]
+    fn a_gap_and_a_repetition_are_refused() {
+        for version in [1, 3] {
+            let mut rows = Rows::new();
+            let event = |version, data| Recorded {
+                stream: id().stream(),
+                version,
+                cause: cause(Service::Goods, "c", 1),
+                data,
+            };
+            apply(&mut rows, &event(1, added())).expect("the first event");
+            let next = event(version, Event::GoodsDiscontinued(GoodsDiscontinued {}));
+            assert!(matches!(apply(&mut rows, &next), Err(Contradiction::Version { expected: 2, .. })));
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The read model `goods`: what is sold, at what price, and how much of it is left.
+
+mod fold;
+mod query;
+
+pub(crate) use fold::write;
+pub use query::GoodsFilter;
+pub(crate) use query::{find, list};
+
+/// Makes the tables.
+pub(crate) const TABLES: &str = include_str!("tables.sql");

@@ -1,0 +1,115 @@
+//! What Postgres and we have to agree on: where the tables are, what time looks like, how a row becomes a value.
+
+use std::str::FromStr;
+
+use factfold_schemas::{
+    command::Auth,
+    money::{Currency, Money},
+};
+use jiff::Timestamp;
+use sqlx::{
+    Decode, Encode, Postgres, Row, Type,
+    encode::IsNull,
+    error::BoxDynError,
+    postgres::{
+        PgArgumentBuffer, PgConnectOptions, PgHasArrayType, PgRow, PgTypeInfo, PgValueFormat, PgValueRef,
+        types::Oid,
+    },
+};
+
+use crate::Error;
+
+/// How to connect, with unqualified names leading to these schemas, first match first.
+pub(crate) fn connect_options(database_url: &str, schemas: &[&str]) -> Result<PgConnectOptions, Error> {
+    let options = PgConnectOptions::from_str(database_url).map_err(Error::DatabaseUrl)?;
+    Ok(options.application_name("factfold").options([("search_path", schemas.join(","))]))
+}
+
+/// A `timestamptz`. Postgres keeps microseconds, Kafka milliseconds: nothing is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Time(pub(crate) Timestamp);
+
+impl Time {
+    /// 2000-01-01, from where Postgres counts, in microseconds since 1970.
+    const EPOCH_US: i64 = 946_684_800_000_000;
+}
+
+// The ids of built-in types never change: `pg_type.dat` of Postgres.
+const TIMESTAMPTZ: Oid = Oid(1184);
+const TIMESTAMPTZ_ARRAY: Oid = Oid(1185);
+
+impl Type<Postgres> for Time {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TIMESTAMPTZ)
+    }
+}
+
+impl PgHasArrayType for Time {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TIMESTAMPTZ_ARRAY)
+    }
+}
+
+impl Encode<'_, Postgres> for Time {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend_from_slice(&(self.0.as_microsecond() - Self::EPOCH_US).to_be_bytes());
+        Ok(IsNull::No)
+    }
+}
+
+impl Decode<'_, Postgres> for Time {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        match value.format() {
+            PgValueFormat::Binary => {
+                let micros = i64::from_be_bytes(value.as_bytes()?.try_into()?);
+                let since_1970 = micros.checked_add(Self::EPOCH_US).ok_or("a time out of range")?;
+                Ok(Self(Timestamp::from_microsecond(since_1970)?))
+            }
+            PgValueFormat::Text => Ok(Self(value.as_str()?.parse()?)),
+        }
+    }
+}
+
+/// The time in this column.
+pub(crate) fn time(row: &PgRow, column: &str) -> Result<Timestamp, sqlx::Error> {
+    Ok(row.try_get::<Time, _>(column)?.0)
+}
+
+/// The version in this column.
+pub(crate) fn version(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
+    Ok(row.try_get::<i64, _>(column)?.unsigned_abs())
+}
+
+/// The text in this column, as what it spells.
+pub(crate) fn parsed<T>(row: &PgRow, column: &str) -> Result<Option<T>, sqlx::Error>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(str::parse).transpose().map_err(|error| undecodable(column, error))
+}
+
+/// The same, in a column that is never null.
+pub(crate) fn required<T>(row: &PgRow, column: &str) -> Result<T, sqlx::Error>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    parsed(row, column)?.ok_or_else(|| undecodable(column, "unexpected NULL"))
+}
+
+/// The error for a column that holds something else than it must.
+pub(crate) fn undecodable(column: &str, error: impl Into<BoxDynError>) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() }
+}
+
+/// The amount in one column, with the currency in another.
+pub(crate) fn money(row: &PgRow, amount: &str, currency: &str) -> Result<Option<Money>, sqlx::Error> {
+    let (amount, currency) = (row.try_get::<Option<i64>, _>(amount)?, parsed::<Currency>(row, currency)?);
+    Ok(amount.zip(currency).map(|(amount, currency)| Money::new(amount, currency)))
+}
+
+/// On whose behalf something was done.
+pub(crate) fn auth(row: &PgRow) -> Result<Option<Auth>, sqlx::Error> {
+    let (kind, id) = (row.try_get::<Option<String>, _>("auth_kind")?, row.try_get("auth_id")?);
+    Ok(kind.map(|kind| Auth::new(kind, id)))
+}

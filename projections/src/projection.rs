@@ -1,0 +1,94 @@
+//! The list of read models. To add one: a folder with tables, fold and queries, and a line in each `match` on this enum.
+
+use factfold_schemas::topics::{Namespace, Service, Topic, TopicKind};
+
+use crate::{command_outcomes, goods, order_timeline, orders};
+
+/// A read model.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
+#[strum(serialize_all = "snake_case")]
+pub enum Projection {
+    /// What is sold.
+    Goods,
+    /// Orders and their lines.
+    Orders,
+    /// What happened to each order.
+    OrderTimeline,
+    /// What became of each command.
+    CommandOutcomes,
+}
+
+impl Projection {
+    /// All read models.
+    pub const ALL: [Self; 4] = [Self::Goods, Self::Orders, Self::OrderTimeline, Self::CommandOutcomes];
+
+    /// `goods`, `orders`, `order_timeline`, `command_outcomes`.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The version of its tables and its fold: another one lives in a schema of its own, beside this.
+    pub const fn version(self) -> i32 {
+        match self {
+            Self::Goods | Self::Orders | Self::OrderTimeline | Self::CommandOutcomes => 1,
+        }
+    }
+
+    /// The topics that it is folded from.
+    pub fn topics(self) -> Vec<Topic> {
+        match self {
+            Self::Goods => vec![Service::Goods.events()],
+            Self::Orders | Self::OrderTimeline => vec![Service::Orders.events()],
+            Self::CommandOutcomes => Topic::all()
+                .filter(|topic| matches!(topic.kind, TopicKind::Events | TopicKind::Outcomes))
+                .collect(),
+        }
+    }
+
+    /// Whether commands of this service can show in it.
+    pub fn is_fed_by(self, service: Service) -> bool {
+        self.topics().contains(&service.events())
+    }
+
+    /// The Postgres schema of its tables: `factfold_orders_1`.
+    pub(crate) fn schema(self, namespace: &Namespace) -> String {
+        format!("{}_{}_{}", namespace.schema(), self.name(), self.version())
+    }
+
+    /// The statements that make its tables, for a search path that leads to [`Self::schema`].
+    pub(crate) const fn tables(self) -> &'static str {
+        match self {
+            Self::Goods => goods::TABLES,
+            Self::Orders => orders::TABLES,
+            Self::OrderTimeline => order_timeline::TABLES,
+            Self::CommandOutcomes => command_outcomes::TABLES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_read_model_knows_what_feeds_it() {
+        assert!(Projection::Goods.is_fed_by(Service::Goods));
+        assert!(!Projection::Goods.is_fed_by(Service::Orders));
+        assert!(Service::ALL.into_iter().all(|service| Projection::CommandOutcomes.is_fed_by(service)));
+        assert_eq!(Projection::CommandOutcomes.topics().len(), 2 * Service::ALL.len());
+        assert_eq!(Projection::OrderTimeline.schema(&Namespace::default()), "factfold_order_timeline_1");
+    }
+}

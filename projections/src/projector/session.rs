@@ -1,0 +1,229 @@
+//! The loop of one read model: batch after batch, each in one Postgres transaction. When anything goes wrong everything
+//! in memory is dropped and the loop begins again at the checkpoint, so there is one way to start and no way to drift.
+
+use std::time::{Duration, Instant};
+
+use factfold_schemas::kafka::Cluster;
+use metrics::{counter, gauge, histogram};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::sync::watch;
+use tracing::Instrument;
+
+use super::{
+    batch::{Batch, Checkpoint},
+    checkpoint,
+    retry::Backoff,
+    source::Source,
+    stop::Stop,
+};
+use crate::{Error, Projection, command_outcomes, goods, order_timeline, orders, postgres::connect_options};
+
+/// How often an idle read model writes down that it has passed markers, which hold no records.
+const MARKERS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the lag is measured.
+const LAG_INTERVAL: Duration = Duration::from_secs(5);
+/// The most trace parents that the span of a batch names.
+const TRACE_PARENTS_MAX: usize = 8;
+
+/// One read model, being kept up to date.
+pub(super) struct Session {
+    projection: Projection,
+    cluster: Cluster,
+    database: PgConnectOptions,
+    /// Closed when the work shall end.
+    stopped: watch::Receiver<()>,
+}
+
+impl Session {
+    pub(super) fn new(
+        projection: Projection,
+        cluster: &Cluster,
+        database_url: &str,
+        stopped: watch::Receiver<()>,
+    ) -> Result<Self, Error> {
+        let (tables, catalogue) = (projection.schema(&cluster.namespace), cluster.namespace.schema());
+        let database = connect_options(database_url, &[&tables, &catalogue])?;
+        Ok(Self { projection, cluster: cluster.clone(), database, stopped })
+    }
+
+    /// Folds until asked to stop, or until the log contradicts what was folded. Calls to Kafka block: this needs a thread.
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let name = self.projection.name();
+        let failed = gauge!("factfold_projection_failed", "projection" => name);
+        failed.set(0);
+        let mut backoff = Backoff::new();
+        loop {
+            let Err(stop) = self.follow(&mut backoff).await else { return Ok(()) };
+            if stop.is_final() {
+                tracing::error!(projection.name = name, error = %stop, "stopped: it contradicts what was folded");
+                failed.set(1);
+                self.note_failure(&stop).await;
+                return Err(self.error(stop));
+            }
+            counter!("factfold_projection_retries_total", "projection" => name, "reason" => stop.name())
+                .increment(1);
+            let delay = backoff.next();
+            let delay_ms = delay.as_millis();
+            match stop {
+                Stop::Overtaken => tracing::info!(projection.name = name, delay_ms, "{stop}: following it"),
+                _ => tracing::warn!(projection.name = name, error = %stop, delay_ms, "trying again"),
+            }
+            // Ready when the work shall end, which the next round sees at once.
+            let _ = tokio::time::timeout(delay, self.stopped.clone().changed()).await;
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.has_changed().is_err()
+    }
+
+    /// From the checkpoint on, until something is in the way.
+    async fn follow(&self, backoff: &mut Backoff) -> Result<(), Stop> {
+        if self.is_stopped() {
+            return Ok(());
+        }
+        let mut database = PgConnection::connect_with(&self.database).await?;
+        let mut source = Source::connect(&self.cluster, self.projection)?;
+        self.resume(&mut database, &mut source).await?;
+        tracing::debug!(projection.name = self.projection.name(), "following");
+
+        let (mut written, mut measured) = (Instant::now(), None::<Instant>);
+        while !self.is_stopped() {
+            let batch = source.gather()?;
+            if !batch.entries.is_empty() || (!batch.moves.is_empty() && written.elapsed() >= MARKERS_INTERVAL)
+            {
+                self.commit(&mut database, &batch).await?;
+                source.committed(&batch);
+                written = Instant::now();
+                backoff.reset();
+            }
+            if measured.is_none_or(|at| at.elapsed() >= LAG_INTERVAL) {
+                self.report_lag(&source)?;
+                measured = Some(Instant::now());
+            }
+        }
+        Ok(database.close().await?)
+    }
+
+    /// Reads the checkpoints, checks that the log still has what lies behind them, and begins there.
+    async fn resume(&self, database: &mut PgConnection, source: &mut Source) -> Result<(), Stop> {
+        let extents = source.extents()?;
+        if let Some(cluster_id) = source.cluster_id() {
+            checkpoint::check_cluster(database, &cluster_id).await?;
+        }
+        let starts: Vec<_> = extents.iter().map(|(place, extent)| (*place, extent.low)).collect();
+        checkpoint::create(database, self.projection, &starts).await?;
+        let checkpoints = checkpoint::load(database, self.projection).await?;
+        for (place @ (topic, partition), Checkpoint { next, .. }) in &checkpoints {
+            let replaced = |what: String| {
+                let what = format!("{topic}/{partition} is folded up to offset {next}, but {what}");
+                Stop::LogReplaced(format!("{what}: the topic was replaced, truncated or pruned"))
+            };
+            match extents.get(place) {
+                None => return Err(replaced("there is no such partition".to_owned())),
+                Some(extent) if *next > extent.high => {
+                    return Err(replaced(format!("the log ends at {}", extent.high)));
+                }
+                Some(extent) if *next < extent.low => {
+                    return Err(replaced(format!("the log begins at {}", extent.low)));
+                }
+                Some(_) => {}
+            }
+        }
+        checkpoint::note_failure(database, self.projection, None).await?;
+        Ok(source.start(checkpoints)?)
+    }
+
+    /// One batch, one transaction: the checkpoint first, then the rows.
+    async fn commit(&self, database: &mut PgConnection, batch: &Batch) -> Result<(), Stop> {
+        let name = self.projection.name();
+        let span = tracing::debug_span!(
+            "fold",
+            projection.name = name,
+            batch.records = batch.entries.len(),
+            trace.parent = tracing::field::Empty,
+        );
+        if !span.is_disabled() {
+            span.record("trace.parent", trace_parents(batch));
+        }
+        let begun = Instant::now();
+        async {
+            let mut transaction = database.begin().await?;
+            checkpoint::advance(&mut transaction, self.projection, &self.cluster.namespace, batch).await?;
+            self.write(&mut transaction, batch).await?;
+            transaction.commit().await?;
+            tracing::debug!(duration_ms = begun.elapsed().as_secs_f64() * 1e3, "committed");
+            Ok::<_, Stop>(())
+        }
+        .instrument(span)
+        .await?;
+        counter!("factfold_projection_records_total", "projection" => name)
+            .increment(batch.entries.len() as u64);
+        histogram!("factfold_projection_batch_seconds", "projection" => name).record(begun.elapsed());
+        histogram!("factfold_projection_batch_records", "projection" => name)
+            .record(batch.entries.len() as f64);
+        Ok(())
+    }
+
+    async fn write(&self, transaction: &mut PgConnection, batch: &Batch) -> Result<(), Stop> {
+        if batch.entries.is_empty() {
+            return Ok(());
+        }
+        match self.projection {
+            Projection::Goods => goods::write(transaction, batch.goods()).await,
+            Projection::Orders => orders::write(transaction, batch.orders()).await,
+            Projection::OrderTimeline => order_timeline::write(transaction, batch.orders()).await,
+            Projection::CommandOutcomes => command_outcomes::write(transaction, &batch.entries).await,
+        }
+    }
+
+    fn report_lag(&self, source: &Source) -> Result<(), Stop> {
+        for ((topic, partition), lag) in source.lag()? {
+            gauge!(
+                "factfold_projection_lag_offsets",
+                "projection" => self.projection.name(),
+                "topic" => topic.to_string(),
+                "partition" => partition.to_string(),
+            )
+            .set(lag as f64);
+        }
+        Ok(())
+    }
+
+    /// So that whoever asks why it stands still is told. When that fails too, the log of this process still says it.
+    async fn note_failure(&self, stop: &Stop) {
+        let noted = async {
+            let mut database = PgConnection::connect_with(&self.database).await?;
+            checkpoint::note_failure(&mut database, self.projection, Some(&stop.to_string())).await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(projection.name = self.projection.name(), %error, "could not note the failure");
+        }
+    }
+
+    fn error(&self, stop: Stop) -> Error {
+        let projection = self.projection;
+        match stop {
+            Stop::Violation(violation) => Error::Violation { projection, violation },
+            Stop::Database(error) => error.into(),
+            Stop::Kafka(error) => error.into(),
+            stop @ (Stop::LogReplaced(_) | Stop::NoTopic(_) | Stop::Overtaken) => {
+                Error::LogReplaced { projection, detail: stop.to_string() }
+            }
+        }
+    }
+}
+
+/// The traces that meet in this batch: the last step of each, from the request to the commit.
+fn trace_parents(batch: &Batch) -> String {
+    let mut parents: Vec<&str> = Vec::new();
+    for entry in &batch.entries {
+        if let Some(parent) = entry.record.cause().traceparent.as_deref()
+            && parents.len() < TRACE_PARENTS_MAX
+            && !parents.contains(&parent)
+        {
+            parents.push(parent);
+        }
+    }
+    parents.join(",")
+}

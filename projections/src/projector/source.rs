@@ -1,0 +1,172 @@
+//! Records from Kafka: all partitions of a read model's topics, from where its checkpoints say, committed ones only.
+//! It never commits an offset, and never asks a group for one.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use factfold_schemas::{
+    kafka::{Cluster, incoming},
+    position::Position,
+    topics::Topic,
+};
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+};
+
+use super::{
+    batch::{Batch, Place},
+    checkpoint::Checkpoints,
+    record::{Entry, Record},
+    stop::Stop,
+};
+use crate::{
+    Projection,
+    error::{Contradiction, Violation},
+};
+
+const RECORDS_MAX: usize = 5_000;
+const BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a call to Kafka may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait for the first record: also how soon the loop sees that it shall stop.
+const FIRST_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long to wait when half a command is here, whose rest is on its way.
+const REST_TIMEOUT: Duration = Duration::from_millis(5);
+
+/// The records of a read model.
+pub(super) struct Source {
+    consumer: BaseConsumer,
+    names: BTreeMap<String, Topic>,
+    checkpoints: Checkpoints,
+    /// What was read and is not yet in a batch.
+    read: BTreeMap<Place, Vec<Entry>>,
+}
+
+/// Where the log of a partition begins and ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) low: i64,
+    pub(super) high: i64,
+}
+
+impl Source {
+    /// Connects, without reading yet.
+    pub(super) fn connect(cluster: &Cluster, projection: Projection) -> Result<Self, Stop> {
+        let consumer: BaseConsumer = cluster
+            .client()
+            // librdkafka wants a group for `assign`; its offsets are never read nor written.
+            .set("group.id", cluster.namespace.qualify(format_args!("projector.{projection}")))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("queued.max.messages.kbytes", "16384")
+            // A full queue is emptied within milliseconds here; by default the next fetch would wait for a second.
+            .set("fetch.queue.backoff.ms", "5")
+            .set("reconnect.backoff.max.ms", "1000")
+            .create()?;
+        let names = projection.topics().into_iter().map(|topic| (cluster.topic(topic), topic)).collect();
+        Ok(Self { consumer, names, checkpoints: Checkpoints::new(), read: BTreeMap::new() })
+    }
+
+    /// Kafka's name for its cluster, where it has one.
+    pub(super) fn cluster_id(&self) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(CALL_TIMEOUT)
+    }
+
+    /// Every partition, and where its log begins and ends.
+    pub(super) fn extents(&self) -> Result<BTreeMap<Place, Extent>, Stop> {
+        let mut extents = BTreeMap::new();
+        for (name, topic) in &self.names {
+            let metadata = self.consumer.fetch_metadata(Some(name), CALL_TIMEOUT)?;
+            let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+            if partitions == 0 {
+                return Err(Stop::NoTopic(name.clone()));
+            }
+            for partition in (0_i32..).take(partitions) {
+                let (low, high) = self.consumer.fetch_watermarks(name, partition, CALL_TIMEOUT)?;
+                extents.insert((*topic, partition), Extent { low, high });
+            }
+        }
+        Ok(extents)
+    }
+
+    /// Begins to read at these checkpoints.
+    pub(super) fn start(&mut self, checkpoints: Checkpoints) -> Result<(), KafkaError> {
+        let mut assignment = TopicPartitionList::new();
+        for (name, topic) in &self.names {
+            for ((_, partition), checkpoint) in checkpoints.iter().filter(|((t, _), _)| t == topic) {
+                assignment.add_partition_offset(name, *partition, Offset::Offset(checkpoint.next))?;
+            }
+        }
+        self.consumer.assign(&assignment)?;
+        self.checkpoints = checkpoints;
+        Ok(())
+    }
+
+    /// What is there now, up to a bound; when nothing is there, waits a moment for a first record.
+    pub(super) fn gather(&mut self) -> Result<Batch, Stop> {
+        let is_open = self.read.values().any(|entries| !entries.is_empty());
+        let mut timeout = if is_open { REST_TIMEOUT } else { FIRST_TIMEOUT };
+        let (mut records, mut bytes) = (0, 0);
+        while records < RECORDS_MAX && bytes < BYTES_MAX {
+            let Some(message) = self.consumer.poll(timeout) else { break };
+            let message = message?;
+            records += 1;
+            bytes += message.payload_len() + message.key_len();
+            if let Some(topic) = self.names.get(message.topic()) {
+                let entry = decode(*topic, &message)?;
+                self.read.entry((*topic, message.partition())).or_default().push(entry);
+            }
+            timeout = Duration::ZERO;
+        }
+        self.whole_commands()
+    }
+
+    fn whole_commands(&mut self) -> Result<Batch, Stop> {
+        let mut batch = Batch::default();
+        for element in self.consumer.position()?.elements() {
+            // Before the first record of a partition there is no position.
+            let (Some(topic), Offset::Offset(position)) = (self.names.get(element.topic()), element.offset())
+            else {
+                continue;
+            };
+            let place = (*topic, element.partition());
+            if let Some(checkpoint) = self.checkpoints.get(&place) {
+                batch.add(place, *checkpoint, self.read.entry(place).or_default(), position)?;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// This batch is in Postgres.
+    pub(super) fn committed(&mut self, batch: &Batch) {
+        self.checkpoints.extend(batch.moves.iter().map(|(place, (_, to))| (*place, *to)));
+    }
+
+    /// How many offsets lie between what is folded and the end of what is committed, for each partition.
+    pub(super) fn lag(&self) -> Result<Vec<(Place, i64)>, KafkaError> {
+        let mut wanted = TopicPartitionList::new();
+        for (name, topic) in &self.names {
+            for (_, partition) in self.checkpoints.keys().filter(|(t, _)| t == topic) {
+                wanted.add_partition_offset(name, *partition, Offset::End)?;
+            }
+        }
+        let ends = self.consumer.offsets_for_times(wanted, CALL_TIMEOUT)?;
+        let lag = ends.elements().into_iter().filter_map(|end| {
+            let (topic, offset) = (self.names.get(end.topic())?, end.offset().to_raw()?);
+            let place = (*topic, end.partition());
+            Some((place, (offset - self.checkpoints.get(&place)?.next).max(0)))
+        });
+        Ok(lag.collect())
+    }
+}
+
+fn decode(topic: Topic, message: &rdkafka::message::BorrowedMessage<'_>) -> Result<Entry, Violation> {
+    let at = Position::new(topic, message.partition(), message.offset());
+    match Record::read(topic, &incoming(message)) {
+        Ok(record) => Ok(Entry { at, record }),
+        Err(error) => Err(Violation { at, stream: None, contradiction: Contradiction::Unreadable(error) }),
+    }
+}

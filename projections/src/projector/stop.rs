@@ -1,0 +1,61 @@
+//! Why a session ends: something to wait for, or something that waiting does not mend.
+
+use rdkafka::error::KafkaError;
+
+use crate::error::Violation;
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stop {
+    /// Postgres is away, or a transaction met another (deadlock, serialization). Whether a commit that was under way
+    /// succeeded is unknown: the checkpoint knows.
+    #[error("Postgres: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Kafka is away.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// A topic is not there (yet).
+    #[error("the topic `{0}` is not there: make it with `factfold topics create`")]
+    NoTopic(String),
+    /// The checkpoint had moved already.
+    #[error("another projector moved the checkpoint")]
+    Overtaken,
+    /// A record contradicts what was folded.
+    #[error(transparent)]
+    Violation(#[from] Box<Violation>),
+    /// The log is not the one that was folded.
+    #[error("{0}")]
+    LogReplaced(String),
+}
+
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(Box::new(violation))
+    }
+}
+
+impl Stop {
+    /// The name of this sort of reason, for metrics.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Database(_) => "postgres",
+            Self::Kafka(_) => "kafka",
+            Self::NoTopic(_) => "no-topic",
+            Self::Overtaken => "overtaken",
+            Self::Violation(_) => "violation",
+            Self::LogReplaced(_) => "log-replaced",
+        }
+    }
+
+    /// Whether no amount of trying again will help: what is wrong is in the data.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Violation(_) | Self::LogReplaced(_) => true,
+            // 22 a value that no column takes, 23 a constraint that says no.
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| matches!(code.get(..2), Some("22" | "23")))
+            }
+            _ => false,
+        }
+    }
+}

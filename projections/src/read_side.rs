@@ -1,0 +1,188 @@
+//! The read side: every question that people ask, in one place. The gateway puts it behind HTTP, the CLI prints it.
+
+use std::{sync::Arc, time::Duration};
+
+use factfold_schemas::{
+    goods::Goods,
+    ids::{GoodsId, OrderId},
+    kafka::Cluster,
+    orders::{Order, Status},
+    position::Position,
+    topics::Topic,
+};
+use sqlx::{
+    PgPool, Row,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::time::Instant;
+
+use crate::{
+    Error, Projection,
+    command_outcomes::{self, CommandOutcome},
+    goods::{self, GoodsFilter},
+    order_timeline::{self, TimelineEntry},
+    orders::{self, OrderFilter},
+    page::{Page, PageRequest},
+    postgres::{connect_options, required},
+    waiting::{self, CommandLog, Listener, Placed, Progress, WaitError, Waiting},
+};
+
+/// How long a question waits for a connection before it is answered with [`Error::Unavailable`].
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Answers questions from the read models, and knows how far they have come. Cheap to clone.
+#[derive(Clone)]
+pub struct ReadSide {
+    waiting: Waiting,
+    _listener: Arc<Listener>,
+}
+
+impl ReadSide {
+    /// Connects with at most so many connections, and one to listen. Postgres and Kafka may be away: questions then fail
+    /// with an error that [`Error::is_unavailable`], until they are back.
+    pub async fn connect(cluster: &Cluster, database_url: &str, connections_max: u32) -> Result<Self, Error> {
+        let options = connect_options(database_url, &[&cluster.namespace.schema()])?;
+        let pool = pool(options.clone(), connections_max);
+        let progress = Arc::new(Progress::default());
+        let listener =
+            Listener::start(pool_of_listener(options), pool.clone(), &cluster.namespace, progress.clone());
+        let waiting = Waiting { pool, progress, log: CommandLog::new(cluster)? };
+        Ok(Self { waiting, _listener: Arc::new(listener) })
+    }
+
+    /// These goods.
+    pub async fn goods(&self, id: GoodsId) -> Result<Option<Goods>, Error> {
+        Ok(goods::find(self.pool(), id).await?)
+    }
+
+    /// A page of goods, newest first.
+    pub async fn list_goods(&self, filter: &GoodsFilter, page: &PageRequest) -> Result<Page<Goods>, Error> {
+        Ok(goods::list(self.pool(), filter, page).await?)
+    }
+
+    /// This order, with its lines.
+    pub async fn order(&self, id: OrderId) -> Result<Option<Order>, Error> {
+        Ok(orders::find(self.pool(), id).await?)
+    }
+
+    /// A page of orders with their lines, newest first.
+    pub async fn list_orders(&self, filter: &OrderFilter, page: &PageRequest) -> Result<Page<Order>, Error> {
+        Ok(orders::list(self.pool(), filter, page).await?)
+    }
+
+    /// What happened to this order; empty when there is none.
+    pub async fn order_timeline(&self, id: OrderId) -> Result<Vec<TimelineEntry>, Error> {
+        Ok(order_timeline::of_order(self.pool(), id).await?)
+    }
+
+    /// What became of the command with this id, stored `at` this position where that is known; `None` while that is not
+    /// folded. Where it was forwarded, it is what became of the copy; where it was a repeat, what became of the first.
+    pub async fn command(&self, id: &str, at: Option<Position>) -> Result<Option<CommandOutcome>, Error> {
+        Ok(command_outcomes::find(self.pool(), id, at).await?)
+    }
+
+    /// Waits until this read model shows what became of the command at this position.
+    ///
+    /// A read model shows nothing of a service that does not feed it, so a position there is not waited for. What other
+    /// services were made to do by a command is not its effect: those are commands of their own, with their own positions.
+    pub async fn wait_for(
+        &self,
+        projection: Projection,
+        position: Position,
+        placed: Placed<'_>,
+        deadline: Instant,
+    ) -> Result<(), WaitError> {
+        self.waiting.wait_for(projection, position, placed, deadline).await
+    }
+
+    /// Waits until the order is in this status, beyond it, or in a final one. Gives the order as it is then, or as it is
+    /// when time ran out: `None` when it is still not there.
+    pub async fn wait_for_status(
+        &self,
+        id: OrderId,
+        until: Status,
+        deadline: Instant,
+    ) -> Result<Option<Order>, Error> {
+        self.waiting.wait_for_status(id, until, deadline).await
+    }
+
+    /// How far each read model has come.
+    pub async fn progress(&self) -> Result<Vec<ProjectionProgress>, Error> {
+        let rows = sqlx::query(
+            "SELECT projection, version, failure FROM projections WHERE current ORDER BY projection",
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let mut partitions = waiting::load(self.pool()).await?;
+        rows.iter()
+            .map(|row| {
+                let projection = required(row, "projection")?;
+                Ok(ProjectionProgress {
+                    projection,
+                    version: row.try_get("version")?,
+                    failure: row.try_get("failure")?,
+                    partitions: partitions
+                        .extract_if(.., |partition| partition.projection == projection)
+                        .map(PartitionProgress::from)
+                        .collect(),
+                })
+            })
+            .collect()
+    }
+
+    /// Whether Postgres answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(self.pool()).await?;
+        Ok(())
+    }
+
+    fn pool(&self) -> &PgPool {
+        &self.waiting.pool
+    }
+}
+
+/// How far a read model has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectionProgress {
+    /// The read model.
+    pub projection: Projection,
+    /// The version that is shown.
+    pub version: i32,
+    /// Why it stopped, if it did.
+    pub failure: Option<String>,
+    /// Partition by partition.
+    pub partitions: Vec<PartitionProgress>,
+}
+
+/// How far a read model has come in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// The topic.
+    pub topic: Topic,
+    /// The partition.
+    pub partition: i32,
+    /// Everything below this offset is folded.
+    pub next_offset: i64,
+    /// The highest decided position among that.
+    pub decided: Option<Position>,
+}
+
+impl From<waiting::Partition> for PartitionProgress {
+    fn from(of: waiting::Partition) -> Self {
+        let commands = of.topic.service.commands();
+        let decided = of.decided_offset.map(|offset| Position::new(commands, of.partition, offset));
+        Self { topic: of.topic, partition: of.partition, next_offset: of.next_offset, decided }
+    }
+}
+
+fn pool(options: PgConnectOptions, connections_max: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_lazy_with(options)
+}
+
+/// The listener keeps its connection for ever; from the pool of the questions it would be missing there.
+fn pool_of_listener(options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).connect_lazy_with(options)
+}
