@@ -6,16 +6,8 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 
-use crate::{codec::data_schema, goods, orders, record, topics::Service};
-
-/// A value that does not fit its schema, in one place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misfit {
-    /// JSON pointer to the place.
-    pub pointer: String,
-    /// What is wrong there.
-    pub detail: String,
-}
+pub use crate::misfit::Misfit;
+use crate::{codec::data_schema, goods, money::Currency, orders, record, topics::Service};
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -37,16 +29,15 @@ impl Validator {
     }
 
     fn compile(schema: &Value) -> Self {
-        let options = jsonschema::options().should_validate_formats(true);
+        let options = jsonschema::options()
+            .should_validate_formats(true)
+            .with_format("iso-4217", |text: &str| text.parse::<Currency>().is_ok());
         Self(options.build(schema).expect("a schema that was generated from a type"))
     }
 
     /// Everything that is wrong with this value; empty when it fits.
     pub fn misfits(&self, value: &Value) -> Vec<Misfit> {
-        self.0
-            .iter_errors(value)
-            .map(|error| Misfit { pointer: error.instance_path().to_string(), detail: error.to_string() })
-            .collect()
+        self.0.iter_errors(value).flat_map(|error| Misfit::from_error(&error)).collect()
     }
 }
 
@@ -110,4 +101,33 @@ fn variants<M: JsonSchema>() -> BTreeMap<String, Value> {
             Some((name, schema))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_misfit_is_named_where_a_person_looks_for_it() {
+        let commands = Validator::of_commands(Service::Goods);
+        let value = json!({
+            "name": "", "price": {"amount": -1, "currency": "XQZ"}, "colour": "red", "a/b": 1, "stock": null
+        });
+        let mut misfits = commands["AddGoods"].misfits(&value);
+        misfits.sort_by(|a, b| a.pointer.cmp(&b.pointer));
+        let said: Vec<_> = misfits.iter().map(|m| (m.pointer.as_str(), m.detail.as_str())).collect();
+        assert_eq!(
+            said,
+            [
+                ("/a~1b", "is unknown here: remove it, or check its spelling"),
+                ("/colour", "is unknown here: remove it, or check its spelling"),
+                ("/name", "must have at least 1 character(s)"),
+                ("/price/amount", "must be at least 0, but -1 was given"),
+                ("/price/currency", "must be a currency of ISO 4217 (as EUR), but \"XQZ\" was given"),
+                ("/stock", "must be a whole number, but null was given"),
+            ]
+        );
+        let missing = commands["AdjustStock"].misfits(&json!({"delta": 1}));
+        assert_eq!(missing, [Misfit::new("/reason", "is missing")]);
+    }
 }

@@ -14,6 +14,7 @@ pub mod goods;
 pub mod ids;
 pub mod json;
 pub mod kafka;
+mod misfit;
 pub mod money;
 pub mod orders;
 pub mod partitioner;
