@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The gateway: the HTTP API, writes and reads. A write becomes a command on a topic, and is answered with what the
+//! worker decided; a read asks the read side.
+//!
+//! Start with [`submitting`]: the path of one command on one screen. [`writer`] stores it, [`replies`] brings the answer
+//! back, [`answers`] makes HTTP of it. [`reading`] turns requests into types, [`vocabulary`] says which commands there
+//! are and who may send them, [`access`] who calls, [`problems`] how every refusal looks. [`routes`] has one file for each
+//! resource.
+//!
+//! The gateway decides nothing, keeps no state that a restart would lose, and buffers nothing without bound.
+
+#![warn(missing_docs)]
+
+pub mod access;
+mod answers;
+mod envelopes;
+mod freshness;
+mod gateway;
+mod observing;
+mod own_writes;
+pub mod problems;
+mod reading;
+mod replies;
+mod routes;
+mod server;
+mod settings;
+mod submitting;
+mod vocabulary;
+mod writer;
+
+pub use gateway::{Gateway, StartError};
+pub use settings::{BATCH_MAX, BODY_BYTES_MAX, Settings};

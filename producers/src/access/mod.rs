@@ -1,0 +1,197 @@
+//! Access: who calls, and what they may do. A token is checked once; until it expires its caller is remembered under the
+//! token's hash, so that a signature costs nothing beside a command.
+//!
+//! It must never log a token, never trust a claim before its signature, and never decide ownership: that is the
+//! decider's.
+
+mod keys;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    http::{HeaderMap, header, request::Parts},
+};
+use factfold_schemas::ids::UserId;
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use self::keys::{InvalidToken, Keys, KeysError};
+use crate::{gateway::Gateway, problems::Problem};
+
+/// How many tokens are remembered at most.
+const TOKENS_MAX: usize = 10_000;
+
+/// What a caller may do. Roles are literal: none includes another, except that an admin may do everything.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Role {
+    /// Orders goods.
+    Customer,
+    /// Offers goods, and gives money back.
+    Merchant,
+    /// Sees everything, changes nothing.
+    Auditor,
+    /// Runs the system.
+    Operator,
+    /// Deploys functions.
+    Developer,
+    /// Everything.
+    Admin,
+}
+
+/// Somebody with a valid token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's `sub`.
+    pub user: UserId,
+    roles: Vec<Role>,
+    /// When the token ends, in seconds since 1970.
+    expires: u64,
+}
+
+impl Caller {
+    /// Whether the caller has this role, or all of them.
+    pub fn is(&self, role: Role) -> bool {
+        self.roles.contains(&role) || self.roles.contains(&Role::Admin)
+    }
+
+    /// Whether the caller may see what belongs to others.
+    pub(crate) fn sees_all_orders(&self) -> bool {
+        self.is(Role::Merchant) || self.is(Role::Auditor)
+    }
+
+    /// Refuses whoever has not this role, and names it.
+    pub(crate) fn require(&self, role: Role) -> Result<(), Problem> {
+        if self.is(role) {
+            return Ok(());
+        }
+        Err(Problem::new("forbidden", format!("this needs the role `{role}`, which the token does not give"))
+            .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="factfold", error="insufficient_scope""#))
+    }
+
+    /// The source of the caller's commands.
+    pub(crate) fn source(&self) -> String {
+        format!("/clients/{}", self.user)
+    }
+}
+
+/// Checks tokens.
+#[derive(Debug)]
+pub(crate) struct Access {
+    keys: Arc<Keys>,
+    known: Cache<[u8; 32], Caller>,
+}
+
+impl Access {
+    pub(crate) fn new(keys: Arc<Keys>) -> Self {
+        Self { keys, known: Cache::new(TOKENS_MAX) }
+    }
+
+    /// The public keys, as a JSON Web Key Set.
+    pub(crate) fn jwks(&self) -> serde_json::Value {
+        self.keys.jwks()
+    }
+
+    /// The caller whose token this is.
+    pub(crate) fn check(&self, token: &str) -> Result<Caller, InvalidToken> {
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        if let Some(caller) = self.known.get(&hash) {
+            return if caller.expires > jsonwebtoken::get_current_timestamp() {
+                Ok(caller)
+            } else {
+                self.known.remove(&hash);
+                Err(InvalidToken::Expired)
+            };
+        }
+        let caller = self.keys.verify(token)?;
+        self.known.insert(hash, caller.clone());
+        Ok(caller)
+    }
+
+    /// The caller of this request; `None` when it does not say who it is. A token that is there must be valid, also where
+    /// none is needed.
+    fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+        let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+        let token = value
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let Some(token) = token else {
+            return Err(challenge("the header Authorization must be `Bearer <token>`", "invalid_request"));
+        };
+        self.check(token).map(Some).map_err(|error| challenge(&error.to_string(), "invalid_token"))
+    }
+}
+
+impl OptionalFromRequestParts<Gateway> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Option<Self>, Problem> {
+        gateway.access.caller(&parts.headers)
+    }
+}
+
+impl FromRequestParts<Gateway> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
+        gateway.access.caller(&parts.headers)?.ok_or_else(|| {
+            // RFC 6750: whoever sent no token at all is told no error, only how to do it.
+            Problem::new("unauthenticated", "this needs an access token: `Authorization: Bearer <token>`")
+                .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="factfold""#)
+        })
+    }
+}
+
+fn challenge(detail: &str, error: &str) -> Problem {
+    Problem::new("unauthenticated", detail)
+        .with_header(header::WWW_AUTHENTICATE, &format!(r#"Bearer realm="factfold", error="{error}""#))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_remembered_token_still_expires() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = Arc::new(Keys::load_or_create(&folder.path().join("key.pem")).expect("keys"));
+        let access = Access::new(keys.clone());
+        let user = UserId::generate();
+        let token = keys.issue(user, &[Role::Customer], Duration::from_secs(60)).expect("a token");
+        let caller = access.check(&token).expect("a caller");
+        assert_eq!(caller.user, user);
+        assert!(caller.require(Role::Customer).is_ok() && caller.require(Role::Merchant).is_err());
+
+        let hash: [u8; 32] = Sha256::digest(&token).into();
+        access.known.insert(hash, Caller { expires: 1, ..caller });
+        assert!(matches!(access.check(&token), Err(InvalidToken::Expired)));
+        // The token itself is good: only what was remembered had ended.
+        assert!(access.check(&token).is_ok());
+    }
+
+    #[test]
+    fn an_admin_may_do_everything() {
+        let caller = Caller { user: UserId::generate(), roles: vec![Role::Admin], expires: u64::MAX };
+        assert!(caller.require(Role::Merchant).is_ok());
+    }
+}

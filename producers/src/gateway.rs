@@ -1,0 +1,170 @@
+//! The gateway's parts, and how they are put together at the start.
+
+use std::{collections::BTreeMap, future::Future, io, ops::Deref, sync::Arc, time::Duration};
+
+use factfold_projections::ReadSide;
+use factfold_schemas::{
+    command::ReplyTo,
+    kafka::Cluster,
+    topics::{REPLIES, Service},
+};
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use uuid::Uuid;
+
+use crate::{
+    access::Access,
+    own_writes::OwnWrites,
+    problems::Problem,
+    replies::Replies,
+    routes, server,
+    settings::Settings,
+    vocabulary::Vocabulary,
+    writer::{Destination, Writer},
+};
+
+/// How long Kafka may take to describe a topic at the start.
+const METADATA_TIME: Duration = Duration::from_secs(10);
+
+/// A running gateway: what every request needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(Arc<Parts>);
+
+/// See [`Gateway`].
+pub struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) access: Access,
+    pub(crate) vocabulary: Vocabulary,
+    pub(crate) writer: Writer,
+    pub(crate) replies: Replies,
+    pub(crate) reads: ReadSide,
+    pub(crate) own_writes: OwnWrites,
+    slots: Arc<Semaphore>,
+}
+
+impl Deref for Gateway {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Why a gateway cannot start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Kafka is away, or refuses something.
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// A topic is not there.
+    #[error("the topic {0} is not there: make the topics first (factfold topics create)")]
+    MissingTopic(String),
+    /// A task of the gateway ended.
+    #[error("a task of the gateway ended: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    /// The listener cannot be used.
+    #[error("the listener: {0}")]
+    Listener(#[from] io::Error),
+}
+
+impl Gateway {
+    /// Serves the whole API on this listener until `shutdown` is ready and the requests under way are answered.
+    ///
+    /// # Errors
+    /// When Kafka cannot be reached at the start, or the topics of commands or replies are not there.
+    pub async fn serve(
+        settings: Settings,
+        cluster: Cluster,
+        reads: ReadSide,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), StartError> {
+        let gateway = Self::start(settings, cluster, reads).await?;
+        tracing::info!(
+            http.address = %listener.local_addr()?,
+            gateway.address = %gateway.replies.address(),
+            "the gateway serves"
+        );
+        server::serve(&gateway, routes::router(gateway.clone()), listener, shutdown).await;
+        tokio::task::spawn_blocking(move || gateway.replies.stop()).await?;
+        Ok(())
+    }
+
+    /// Reads the topics' layout, and begins to read replies before the first command can be sent.
+    async fn start(settings: Settings, cluster: Cluster, reads: ReadSide) -> Result<Self, StartError> {
+        let (unstored_max, store_time) = (settings.unstored_max, settings.store_time);
+        let (writer, replies) =
+            tokio::task::spawn_blocking(move || connect(&cluster, unstored_max, store_time)).await??;
+        Ok(Self(Arc::new(Parts {
+            access: Access::new(settings.keys.clone()),
+            vocabulary: Vocabulary::new(),
+            writer,
+            replies,
+            reads,
+            own_writes: OwnWrites::new(),
+            slots: Arc::new(Semaphore::new(settings.waiting_max)),
+            settings,
+        })))
+    }
+
+    /// A place among those who wait; refused when all are taken, before anything is written.
+    pub(crate) fn slot(&self) -> Result<Slot, Problem> {
+        let Ok(permit) = self.slots.clone().try_acquire_owned() else {
+            metrics::counter!("factfold_http_refused_total", "reason" => "too-many-waiting").increment(1);
+            let detail = format!("{} requests are waiting already", self.settings.waiting_max);
+            return Err(Problem::new("too-many-waiting", detail).retry_after(1));
+        };
+        metrics::gauge!("factfold_http_waiting").increment(1);
+        Ok(Slot { _permit: permit })
+    }
+}
+
+/// A place among those who wait, given back when it is dropped.
+pub(crate) struct Slot {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        metrics::gauge!("factfold_http_waiting").decrement(1);
+    }
+}
+
+/// Everything that blocks at the start.
+fn connect(
+    cluster: &Cluster,
+    unstored_max: u32,
+    store_time: Duration,
+) -> Result<(Writer, Replies), StartError> {
+    let instance = Uuid::new_v4();
+    let name = instance.simple().to_string()[..12].to_owned();
+    let consumer = Replies::consumer(cluster, &name)?;
+    let destinations = Service::ALL
+        .into_iter()
+        .map(|service| {
+            let topic = cluster.topic(service.commands());
+            let partitions = partitions(&consumer, &topic)?;
+            Ok((service, Destination { topic, partitions }))
+        })
+        .collect::<Result<BTreeMap<_, _>, StartError>>()?;
+    // Any partition will do: gateways that share one skip what is not theirs.
+    let shared_by = partitions(&consumer, &cluster.namespace.qualify(REPLIES))?;
+    let partition = (instance.as_u128() % u128::from(shared_by.unsigned_abs())) as i32;
+    let replies = Replies::start(consumer, cluster, ReplyTo { partition, gateway: name })?;
+    Ok((Writer::new(cluster, destinations, unstored_max, store_time)?, replies))
+}
+
+/// How many partitions a topic has. Asked through a consumer, which never makes a topic by asking for it.
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<i32, StartError> {
+    let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIME)?;
+    let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
+    match found.map(|t| t.partitions().len()) {
+        Some(partitions) if partitions > 0 => Ok(partitions as i32),
+        _ => Err(StartError::MissingTopic(topic.to_owned())),
+    }
+}

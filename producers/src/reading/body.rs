@@ -1,0 +1,80 @@
+//! Bodies: bounded in size and in time, and JSON.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    http::{HeaderMap, header},
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+
+use crate::{gateway::Gateway, problems::Problem, settings::BODY_BYTES_MAX};
+
+/// Plain JSON.
+pub(crate) const JSON: &str = "application/json";
+/// RFC 7396.
+pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+impl Gateway {
+    /// The JSON value in the body, when its media type is one of these.
+    pub(crate) async fn json(&self, request: Request, media_types: &[&str]) -> Result<Value, Problem> {
+        let (parts, body) = request.into_parts();
+        require_media_type(&parts.headers, media_types)?;
+        parse(&read(body, self.settings.body_time).await?)
+    }
+
+    /// As [`Gateway::json`], for a command that has nothing to say: no body at all means `{}`.
+    pub(crate) async fn json_or_nothing(&self, request: Request) -> Result<Value, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body, self.settings.body_time).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Object(Map::new()));
+        }
+        require_media_type(&parts.headers, &[JSON])?;
+        parse(&bytes)
+    }
+}
+
+/// The whole body.
+pub(crate) async fn read(body: Body, time: Duration) -> Result<Bytes, Problem> {
+    let too_large =
+        || Problem::new("body-too-large", format!("the body has more than {BODY_BYTES_MAX} bytes"));
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(time, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::new("invalid-json", "the body broke off")),
+        Err(_elapsed) => {
+            let detail = format!("the body was not there after {} seconds", time.as_secs());
+            Err(Problem::new("request-timeout", detail))
+        }
+    }
+}
+
+/// The JSON in it.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::new("invalid-json", format!("the body is not JSON: {error}")))
+}
+
+/// The media type without its parameters, in lower case.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn require_media_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Problem> {
+    let given = media_type(headers);
+    if allowed.contains(&given.as_str()) { Ok(()) } else { Err(unsupported(&given, allowed)) }
+}
+
+/// The problem of a body in this media type.
+pub(crate) fn unsupported(given: &str, allowed: &[&str]) -> Problem {
+    let given = if given.is_empty() { "nothing" } else { given };
+    let detail = format!("the header Content-Type says {given}; here it must say {}", allowed.join(" or "));
+    Problem::new("unsupported-media-type", detail).with_header(header::ACCEPT, &allowed.join(", "))
+}

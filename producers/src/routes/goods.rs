@@ -1,0 +1,122 @@
+//! Goods: everyone sees them, merchants change them.
+
+use axum::extract::{OriginalUri, Request, State};
+use factfold_projections::{GoodsFilter, Projection};
+use factfold_schemas::{
+    goods,
+    ids::{Goods, GoodsId},
+    rejection::Reject,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    answers,
+    freshness::failed,
+    gateway::Gateway,
+    problems::{Answer, FieldError, Problem},
+    reading::{
+        body::{JSON, MERGE_PATCH},
+        parameters::{self, Parameters, PathId},
+        read::Read,
+        write::Write,
+    },
+};
+
+/// `POST /v1/goods`
+pub(super) async fn add(State(gateway): State<Gateway>, write: Write, request: Request) -> Answer {
+    gateway.vocabulary.allow(&write.caller, "AddGoods")?;
+    let id = write.creates::<Goods>()?;
+    let body = gateway.json(request, &[JSON]).await?;
+    let path = format!("/v1/goods/{id}");
+    send(&gateway, &write, "AddGoods", id, body, Some(&path)).await
+}
+
+/// `PATCH /v1/goods/{id}`
+pub(super) async fn update(
+    State(gateway): State<Gateway>,
+    write: Write,
+    PathId(id): PathId<Goods>,
+    request: Request,
+) -> Answer {
+    gateway.vocabulary.allow(&write.caller, "UpdateGoods")?;
+    let body = gateway.json(request, &[MERGE_PATCH, JSON]).await?;
+    send(&gateway, &write, "UpdateGoods", id, body, None).await
+}
+
+/// `POST /v1/goods/{id}/stock-adjustments`
+pub(super) async fn adjust_stock(
+    State(gateway): State<Gateway>,
+    write: Write,
+    PathId(id): PathId<Goods>,
+    request: Request,
+) -> Answer {
+    gateway.vocabulary.allow(&write.caller, "AdjustStock")?;
+    let body = gateway.json(request, &[JSON]).await?;
+    send(&gateway, &write, "AdjustStock", id, body, None).await
+}
+
+/// `POST /v1/goods/{id}/discontinuation`
+pub(super) async fn discontinue(
+    State(gateway): State<Gateway>,
+    write: Write,
+    PathId(id): PathId<Goods>,
+    request: Request,
+) -> Answer {
+    gateway.vocabulary.allow(&write.caller, "DiscontinueGoods")?;
+    let body = gateway.json_or_nothing(request).await?;
+    send(&gateway, &write, "DiscontinueGoods", id, body, None).await
+}
+
+async fn send(
+    gateway: &Gateway,
+    write: &Write,
+    type_name: &str,
+    id: GoodsId,
+    body: Value,
+    created: Option<&str>,
+) -> Answer {
+    let command = gateway
+        .vocabulary
+        .check(type_name, body)
+        .map_err(|refused| refused.into_problem(|misfit| FieldError::within("", misfit)))?;
+    let submitted = gateway.submit(write, command, &id.stream()).await?;
+    answers::to_write(write.prefer, submitted, created)
+}
+
+/// What can be asked of the list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParameters {
+    limit: Option<u16>,
+    after: Option<String>,
+    discontinued: Option<bool>,
+}
+
+/// `GET /v1/goods`
+pub(super) async fn list(
+    State(gateway): State<Gateway>,
+    read: Read,
+    Parameters(asked): Parameters<ListParameters>,
+    OriginalUri(uri): OriginalUri,
+) -> Answer {
+    let page = parameters::page(asked.limit, asked.after.as_deref())?;
+    let filter = GoodsFilter { discontinued: asked.discontinued };
+    gateway.freshen(&read, Projection::Goods, None).await?;
+    let goods = gateway.reads.list_goods(&filter, &page).await.map_err(failed)?;
+    Ok(answers::page(&goods, uri.path(), uri.query()))
+}
+
+/// `GET /v1/goods/{id}`
+pub(super) async fn show(
+    State(gateway): State<Gateway>,
+    read: Read,
+    PathId(id): PathId<Goods>,
+    Parameters(parameters::None {}): Parameters<parameters::None>,
+) -> Answer {
+    gateway.freshen(&read, Projection::Goods, Some(&id.stream())).await?;
+    match gateway.reads.goods(id).await.map_err(failed)? {
+        Some(goods) => answers::to_read(&read, goods.version, &goods),
+        None => Err(Problem::rejected(&goods::Rejection::GoodsNotFound.to_rejection())),
+    }
+}

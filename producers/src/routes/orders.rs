@@ -1,0 +1,158 @@
+//! Orders: customers place, pay and cancel their own; merchants give money back. Whose an order is, is for the decider
+//! and the read model to say; to others it is not there.
+
+use axum::extract::{OriginalUri, Request, State};
+use factfold_projections::{OrderFilter, Projection};
+use factfold_schemas::{
+    ids::{self, GoodsId, OrderId},
+    json::Misfit,
+    orders::{self, Order, Status},
+    rejection::Reject,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    access::Caller,
+    answers,
+    freshness::failed,
+    gateway::Gateway,
+    problems::{Answer, FieldError, Problem},
+    reading::{
+        body::JSON,
+        parameters::{self, Parameters, PathId},
+        read::Read,
+        write::Write,
+    },
+    settings::WAIT_MAX,
+    vocabulary::Refused,
+};
+
+/// `POST /v1/orders`: in the caller's own name, so the body has no `user_id`.
+pub(super) async fn create(State(gateway): State<Gateway>, write: Write, request: Request) -> Answer {
+    gateway.vocabulary.allow(&write.caller, "CreateOrder")?;
+    let id = write.creates::<ids::Order>()?;
+    let mut body = gateway.json(request, &[JSON]).await?;
+    let mut named = None;
+    if let Value::Object(order) = &mut body {
+        named = order.insert("user_id".to_owned(), json!(write.caller.user));
+    }
+    let command = gateway.vocabulary.check("CreateOrder", body);
+    let command = match (command, named) {
+        (command, None) => command,
+        (command, Some(_)) => {
+            let mut misfits = match command {
+                Err(Refused::Misfits(misfits)) => misfits,
+                _ => Vec::new(),
+            };
+            misfits.push(Misfit::new("/user_id", "is unknown here: an order is placed in the caller's name"));
+            Err(Refused::Misfits(misfits))
+        }
+    };
+    let command = command.map_err(to_problem)?;
+    let submitted = gateway.submit(&write, command, &id.stream()).await?;
+    answers::to_write(write.prefer, submitted, Some(&format!("/v1/orders/{id}")))
+}
+
+/// `POST /v1/orders/{id}/payment`
+pub(super) async fn pay(
+    State(gateway): State<Gateway>,
+    write: Write,
+    PathId(id): PathId<ids::Order>,
+    request: Request,
+) -> Answer {
+    change(&gateway, &write, "PayOrder", id, request).await
+}
+
+/// `POST /v1/orders/{id}/refunds`
+pub(super) async fn refund(
+    State(gateway): State<Gateway>,
+    write: Write,
+    PathId(id): PathId<ids::Order>,
+    request: Request,
+) -> Answer {
+    change(&gateway, &write, "RefundOrder", id, request).await
+}
+
+/// `POST /v1/orders/{id}/cancellation`
+pub(super) async fn cancel(
+    State(gateway): State<Gateway>,
+    write: Write,
+    PathId(id): PathId<ids::Order>,
+    request: Request,
+) -> Answer {
+    change(&gateway, &write, "CancelOrder", id, request).await
+}
+
+async fn change(gateway: &Gateway, write: &Write, type_name: &str, id: OrderId, request: Request) -> Answer {
+    gateway.vocabulary.allow(&write.caller, type_name)?;
+    let body = gateway.json(request, &[JSON]).await?;
+    let command = gateway.vocabulary.check(type_name, body).map_err(to_problem)?;
+    let submitted = gateway.submit(write, command, &id.stream()).await?;
+    answers::to_write(write.prefer, submitted, None)
+}
+
+fn to_problem(refused: Refused) -> Problem {
+    refused.into_problem(|misfit| FieldError::within("", misfit))
+}
+
+/// What can be asked of the list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListParameters {
+    limit: Option<u16>,
+    after: Option<String>,
+    status: Option<Status>,
+    goods_id: Option<GoodsId>,
+}
+
+/// `GET /v1/orders`: one's own; merchants and auditors see all.
+pub(super) async fn list(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    read: Read,
+    Parameters(asked): Parameters<ListParameters>,
+    OriginalUri(uri): OriginalUri,
+) -> Answer {
+    let page = parameters::page(asked.limit, asked.after.as_deref())?;
+    let user_id = (!caller.sees_all_orders()).then_some(caller.user);
+    let filter = OrderFilter { user_id, status: asked.status, goods_id: asked.goods_id };
+    gateway.freshen(&read, Projection::Orders, None).await?;
+    let orders = gateway.reads.list_orders(&filter, &page).await.map_err(failed)?;
+    Ok(answers::page(&orders, uri.path(), uri.query()))
+}
+
+/// What can be asked of one order.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShowParameters {
+    until: Option<Status>,
+}
+
+/// `GET /v1/orders/{id}`
+pub(super) async fn show(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    read: Read,
+    PathId(id): PathId<ids::Order>,
+    Parameters(asked): Parameters<ShowParameters>,
+) -> Answer {
+    let deadline = Instant::now() + WAIT_MAX;
+    gateway.freshen(&read, Projection::Orders, Some(&id.stream())).await?;
+    // Whose it is comes first: how long an answer takes must not tell a stranger that the order is there.
+    let mut order = visible(gateway.reads.order(id).await.map_err(failed)?, &caller)?;
+    if let Some(until) = asked.until {
+        let _slot = gateway.slot()?;
+        let waited = gateway.reads.wait_for_status(id, until, deadline).await.map_err(failed)?;
+        order = visible(waited, &caller)?;
+    }
+    answers::to_read(&read, order.version, &order)
+}
+
+/// The order, if it is the caller's to see.
+fn visible(order: Option<Order>, caller: &Caller) -> Result<Order, Problem> {
+    order
+        .filter(|order| order.user_id == caller.user || caller.sees_all_orders())
+        .ok_or_else(|| Problem::rejected(&orders::Rejection::OrderNotFound.to_rejection()))
+}

@@ -1,0 +1,84 @@
+//! The path of one command: who waits is written down, the command is stored, and the answer comes back. It reads top to
+//! bottom as what happens.
+//!
+//! A command that is stored is never reported as failed: when the answer does not come in time, the client is told where
+//! the command lies.
+
+use std::{sync::Arc, time::Duration};
+
+use factfold_schemas::{command::Digest, ids::StreamId, position::Position, record::Reply};
+use serde_json::json;
+
+use crate::{
+    gateway::Gateway, problems::Problem, reading::write::Write, vocabulary::Checked, writer::NotStored,
+};
+
+/// A command that is stored.
+#[derive(Debug)]
+pub(crate) struct Submitted {
+    pub(crate) command_id: String,
+    pub(crate) position: Position,
+    /// What was decided; `None` when that is not known yet, or nobody wanted to wait.
+    pub(crate) reply: Option<Arc<Reply>>,
+}
+
+impl Gateway {
+    /// Stores a command about this stream, and waits for its answer as long as the client likes to.
+    pub(crate) async fn submit(
+        &self,
+        write: &Write,
+        command: Checked,
+        stream: &StreamId,
+    ) -> Result<Submitted, Problem> {
+        let Checked { service, type_name, value } = command;
+        let command_id = write.identity.command_id().to_string();
+        let patience = write.prefer.patience();
+        let mut header = write.header(command_id.clone(), self.writer.place(service, stream));
+
+        // Who waits must be known before the answer can come.
+        let mut waiting = None;
+        if patience > Duration::ZERO {
+            let slot = self.slot()?;
+            waiting = Some((self.replies.expect(&command_id, Digest::of(type_name, &value)), slot));
+            header.reply_to = Some(self.replies.address().clone());
+        }
+
+        let record = header.record(service, stream, type_name, value, false);
+        let storing = self.writer.send(service, &record).map_err(|error| not_stored(error, &command_id))?;
+        let stored = async { storing.position().await.map_err(|error| not_stored(error, &command_id)) };
+
+        let (position, reply) = match &mut waiting {
+            None => (stored.await?, None),
+            Some((waiter, _slot)) => {
+                tokio::select! {
+                    biased;
+                    // The answer can overtake the report of the delivery, and then says itself where the command lies.
+                    Some(reply) = waiter.reply() => (reply.position, Some(reply)),
+                    stored = stored => {
+                        let position = stored?;
+                        let left = patience.saturating_sub(write.arrived.elapsed());
+                        (position, tokio::time::timeout(left, waiter.reply()).await.ok().flatten())
+                    }
+                }
+            }
+        };
+        self.own_writes.remember(write.caller.user, position);
+        Ok(Submitted { command_id, position, reply })
+    }
+}
+
+/// What the client is told about a command without a position.
+pub(crate) fn not_stored(error: NotStored, command_id: &str) -> Problem {
+    tracing::warn!(%error, command.id = command_id, "a command was not stored");
+    match error {
+        NotStored::Surely(_) => {
+            metrics::counter!("factfold_http_refused_total", "reason" => "storage-unavailable").increment(1);
+            Problem::new("storage-unavailable", "nothing was written: repeat it in a moment").retry_after(1)
+        }
+        NotStored::Unknown(_) => {
+            let detail = "Kafka did not say in time whether it stored the command: repeat it under the same \
+                          Idempotency-Key (or command id), and it takes effect once";
+            Problem::new("outcome-unknown", detail).with("command_id", json!(command_id))
+        }
+    }
+}
