@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 
 use factfold_schemas::{
-    codec::{Message, decode, encode},
+    codec::{Named, decode, encode},
     command::{Auth, Digest, Header},
     ids::{Id, Kind, StreamId, UserId},
     money::Money,

@@ -123,7 +123,7 @@ impl Gateway {
 
         let text = |name| entry.attribute(name).map(str::to_owned);
         let id = text("id").unwrap_or_else(|| identity.command_id().to_string());
-        let own = write.header(id.clone(), self.writer.place(service, &stream));
+        let own = write.header(id.clone());
         let header = Header {
             correlation: text("correlationid"),
             causation: text("causationid"),
@@ -132,7 +132,7 @@ impl Gateway {
             expected_version,
             ..own
         };
-        let record = header.record(service, &stream, command.type_name, command.value, false);
+        let record = header.record(service, &stream, command.type_name, command.value);
         Ok(Envelope { id, service, record })
     }
 }

@@ -43,7 +43,7 @@ impl Gateway {
             header.reply_to = Some(self.replies.address().clone());
         }
 
-        let record = header.record(service, stream, type_name, value, false);
+        let record = header.record(service, stream, type_name, value);
         let storing = self.writer.send(service, &record).map_err(|error| not_stored(error, &command_id))?;
         let stored = async { storing.position().await.map_err(|error| not_stored(error, &command_id)) };
 

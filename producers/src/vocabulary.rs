@@ -141,10 +141,7 @@ fn rule(service: Service, type_name: &str) -> Rule {
 }
 
 /// The value as the types write it. What no schema can say (a whole number written `1.0`) is found here.
-fn respell<M: Message>(type_name: &str, data: Value) -> Result<(&'static str, Vec<u8>), Misfit>
-where
-    for<'a> &'a M: Into<&'static str>,
-{
+fn respell<M: Message>(type_name: &str, data: Value) -> Result<(&'static str, Vec<u8>), Misfit> {
     let tagged = Value::Object(Map::from_iter([(type_name.to_owned(), data)]));
     let message: M = serde_path_to_error::deserialize(tagged)
         .map_err(|error| Misfit::new(pointer(error.path()), error.inner().to_string()))?;

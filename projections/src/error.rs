@@ -126,7 +126,7 @@ pub enum Contradiction {
     #[error("{event} does not fit here: {why}")]
     Misfit {
         /// The type of the event.
-        event: String,
+        event: &'static str,
         /// Why.
         why: &'static str,
     },

@@ -18,14 +18,24 @@ use crate::topics::Service;
 
 /// A family of messages (the commands of a service, say): an enum whose variants each hold one struct.
 pub trait Message:
-    Serialize + DeserializeOwned + JsonSchema + strum::VariantNames + AsRef<str> + Send + Sync + Sized + 'static
+    Named + Serialize + DeserializeOwned + JsonSchema + strum::VariantNames + Send + Sync + Sized + 'static
 {
     /// What these are, for people: `goods command`.
     const FAMILY: &'static str;
+}
 
+/// Knows its own name: every enum that derives `strum::IntoStaticStr` does.
+pub trait Named {
     /// The message's type, as in `ce_type`.
-    fn type_name(&self) -> &str {
-        self.as_ref()
+    fn type_name(&self) -> &'static str;
+}
+
+impl<T> Named for T
+where
+    for<'a> &'a T: Into<&'static str>,
+{
+    fn type_name(&self) -> &'static str {
+        self.into()
     }
 }
 
@@ -63,7 +73,7 @@ pub fn decode<M: Message>(name: &str, value: &[u8]) -> Result<M, DecodeError> {
         });
     }
     let mut json = serde_json::Deserializer::from_slice(value);
-    M::deserialize(EnumAccessDeserializer::new(Named { name, json: &mut json }))
+    M::deserialize(EnumAccessDeserializer::new(NamedOutside { name, json: &mut json }))
         .and_then(|message| json.end().map(|()| message))
         .map_err(|error| DecodeError::Invalid { name: name.to_owned(), error })
 }
@@ -91,12 +101,12 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 /// An enum whose variant's name stands outside the JSON.
-struct Named<'a, 'json> {
+struct NamedOutside<'a, 'json> {
     name: &'a str,
     json: &'a mut serde_json::Deserializer<serde_json::de::SliceRead<'json>>,
 }
 
-impl<'de> EnumAccess<'de> for Named<'_, 'de> {
+impl<'de> EnumAccess<'de> for NamedOutside<'_, 'de> {
     type Error = serde_json::Error;
     type Variant = Self;
 
@@ -106,7 +116,7 @@ impl<'de> EnumAccess<'de> for Named<'_, 'de> {
     }
 }
 
-impl<'de> VariantAccess<'de> for Named<'_, 'de> {
+impl<'de> VariantAccess<'de> for NamedOutside<'_, 'de> {
     type Error = serde_json::Error;
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Self::Error> {

@@ -22,7 +22,7 @@ pub const STOCK_MAX: i64 = 1_000_000_000_000;
 
 /// A request to the goods service.
 #[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::AsRefStr, strum::VariantNames,
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr, strum::VariantNames,
 )]
 pub enum Command {
     /// Offer something new.
@@ -127,7 +127,7 @@ pub struct DiscontinueGoods {}
 
 /// A fact of the goods service.
 #[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::AsRefStr, strum::VariantNames,
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr, strum::VariantNames,
 )]
 pub enum Event {
     /// Something new is offered.

@@ -22,7 +22,7 @@ pub const TEXT_CHARS_MAX: usize = 500;
 
 /// A request to the orders service.
 #[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::AsRefStr, strum::VariantNames,
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr, strum::VariantNames,
 )]
 pub enum Command {
     /// Order goods.
@@ -130,7 +130,7 @@ pub struct ExpireOrder {}
 
 /// A fact of the orders service.
 #[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::AsRefStr, strum::VariantNames,
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr, strum::VariantNames,
 )]
 pub enum Event {
     /// Goods were ordered; nothing is reserved yet.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cloudevents::{CloudEvent, HeaderWriter, Incoming, NotACloudEvent, Outgoing},
-    codec::{DecodeError, Message, data_schema, decode, encode},
+    codec::{DecodeError, Message, Named as _, data_schema, decode, encode},
     command::{Auth, Digest, Header, InvalidAttribute, attribute},
     ids::StreamId,
     position::Position,
@@ -163,7 +163,7 @@ impl<E: Message> Recorded<E> {
 
 /// What became of a command that gave no events.
 #[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::AsRefStr, strum::VariantNames,
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr, strum::VariantNames,
 )]
 pub enum Outcome {
     /// It broke a rule.

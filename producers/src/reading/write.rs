@@ -65,14 +65,13 @@ impl Write {
         }
     }
 
-    /// The header of a command of this write, on behalf of its caller. `place` is where the command will lie; its offset
-    /// is for Kafka to give, and does not travel with a command that its client stores.
-    pub(crate) fn header(&self, id: String, place: Position) -> Header {
+    /// The header of a command of this write, on behalf of its caller.
+    pub(crate) fn header(&self, id: String) -> Header {
         Header {
             traceparent: Some(self.trace.to_string()),
             auth: Some(Auth::User(self.caller.user.to_string())),
             expected_version: self.expected_version,
-            ..Header::new(id, self.caller.source(), place)
+            ..Header::new(id, self.caller.source())
         }
     }
 }

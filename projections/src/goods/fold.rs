@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use factfold_schemas::{
-    codec::Message,
+    codec::Named,
     goods::{Event, Goods},
     ids::GoodsId,
     position::Position,
@@ -43,7 +43,7 @@ pub(crate) async fn write<'a>(
 
 /// One event.
 fn apply(rows: &mut Rows, event: &Recorded<Event>) -> Result<(), Contradiction> {
-    let misfit = |why| Contradiction::Misfit { event: event.data.type_name().to_owned(), why };
+    let misfit = |why| Contradiction::Misfit { event: event.data.type_name(), why };
     let id =
         GoodsId::of_stream(event.stream.as_str()).ok_or_else(|| misfit("its stream is not one of goods"))?;
     Contradiction::check_version(rows.get(&id).map_or(0, |goods| goods.version), event.version)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use factfold_schemas::{
-    codec::{Message, encode},
+    codec::{Named, encode},
     ids::OrderId,
     orders::Event,
     position::Position,
@@ -44,7 +44,7 @@ pub(crate) async fn write<'a>(
 /// Checks that this is the next event of its order.
 fn follow(versions: &mut Versions, event: &Recorded<Event>) -> Result<OrderId, Contradiction> {
     let order = OrderId::of_stream(event.stream.as_str()).ok_or(Contradiction::Misfit {
-        event: event.data.type_name().to_owned(),
+        event: event.data.type_name(),
         why: "its stream is not one of an order",
     })?;
     let last = versions.entry(order).or_default();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use factfold_schemas::{
-    codec::Message,
+    codec::Named,
     ids::OrderId,
     orders::{Event, Line, Order, OrderCreated, Status},
     position::Position,
@@ -43,7 +43,7 @@ pub(crate) async fn write<'a>(
 
 /// One event.
 fn apply(orders: &mut Orders, event: &Recorded<Event>) -> Result<(), Contradiction> {
-    let misfit = |why| Contradiction::Misfit { event: event.data.type_name().to_owned(), why };
+    let misfit = |why| Contradiction::Misfit { event: event.data.type_name(), why };
     let id = OrderId::of_stream(event.stream.as_str())
         .ok_or_else(|| misfit("its stream is not one of an order"))?;
     Contradiction::check_version(orders.get(&id).map_or(0, |order| order.version), event.version)?;

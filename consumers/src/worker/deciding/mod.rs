@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use factfold_schemas::{
     cloudevents::Incoming,
-    codec::{Message as _, decode},
+    codec::{Named as _, decode},
     command::{Digest, Header},
     ids::StreamId,
     kafka::Cluster,
