@@ -3,8 +3,10 @@
 
 mod arguments;
 mod config;
+mod dead_letters;
 mod history;
 mod prepare;
+mod readable;
 mod replay;
 mod schemas;
 mod send;
@@ -41,6 +43,7 @@ enum Command {
     History(Within<history::Args>),
     Replay(Within<replay::Args>),
     Topics(Within<topics::Args>),
+    DeadLetters(dead_letters::Args),
     Config(Within<config::Args>),
     Schemas(schemas::Args),
     #[command(hide = true)]
@@ -92,6 +95,7 @@ impl Cli {
                 let (args, data) = within.split(before)?;
                 topics::run(args, data).await
             }
+            Command::DeadLetters(args) => dead_letters::run(args, before).await,
             Command::Config(within) => {
                 let (args, data) = within.split(before)?;
                 config::run(&args, data)
