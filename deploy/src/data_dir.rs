@@ -77,7 +77,7 @@ impl DataDir {
                 path.display()
             )));
         }
-        let mut lock = OpenOptions::new()
+        let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
@@ -99,8 +99,10 @@ impl DataDir {
                 ));
             }
         }
-        write_owner(&mut lock).context("data directory").map_err(Failure::OutOfReach)?;
-        Ok(LockedDir { path, _lock: lock })
+        let mut dir = LockedDir { path, lock };
+        // A killed owner leaves its addresses. With a living owner they would be believed again.
+        dir.withdraw().and_then(|()| dir.sign()).map_err(Failure::OutOfReach)?;
+        Ok(dir)
     }
 
     fn create(&self) -> anyhow::Result<()> {
@@ -114,13 +116,19 @@ impl DataDir {
 #[derive(Debug)]
 pub struct LockedDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl LockedDir {
     /// Its path, absolute and without links.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes into the lock who holds it.
+    fn sign(&mut self) -> anyhow::Result<()> {
+        let me = ProcessIdentity::of(std::process::id().cast_signed()).context("/proc is needed")?;
+        self.lock.set_len(0).and_then(|()| writeln!(self.lock, "{me}")).context("data directory")
     }
 
     /// Where child processes are written down, so that the next start can end those that were left.
@@ -196,13 +204,6 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
 
 fn read_owner(lock: &Path) -> Option<ProcessIdentity> {
     fs::read_to_string(lock).ok()?.parse().ok()
-}
-
-fn write_owner(lock: &mut File) -> anyhow::Result<()> {
-    let me = ProcessIdentity::of(std::process::id().cast_signed())?;
-    lock.set_len(0)?;
-    writeln!(lock, "{me}")?;
-    Ok(())
 }
 
 #[cfg(test)]

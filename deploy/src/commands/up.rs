@@ -1,6 +1,6 @@
 //! `factfold up`: a private Kafka and PostgreSQL, and every role in one process.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
+use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin, stdout};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -76,7 +76,8 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
 /// What happens while the stack is up; whatever its end, the stack is stopped after it.
 async fn serve(dir: &LockedDir, addresses: &Addresses, shutdown: &mut Shutdown) -> anyhow::Result<()> {
     dir.publish(addresses)?;
-    print!("\n{}", addresses.to_env());
+    // Whoever started us may have closed our output; the stack runs on.
+    let _ = write!(stdout(), "\n{}", addresses.to_env()).and_then(|()| stdout().flush());
     Console::Talking.say("\nCtrl-C stops everything; the data stays.");
     let ran = roles::run(addresses, shutdown).await;
     dir.withdraw()?;
