@@ -107,14 +107,13 @@ impl Session {
 
     /// Reads the checkpoints, checks that the log still has what lies behind them, and begins there.
     async fn resume(&self, database: &mut PgConnection, source: &mut Source) -> Result<(), Stop> {
+        // In this order: meanwhile another projector may go on, so the ends must be newer than what is compared with them.
+        let known = checkpoint::load(database, self.projection).await?;
         let extents = source.extents()?;
         if let Some(cluster_id) = source.cluster_id() {
             checkpoint::check_cluster(database, &cluster_id).await?;
         }
-        let starts: Vec<_> = extents.iter().map(|(place, extent)| (*place, extent.low)).collect();
-        checkpoint::create(database, self.projection, &starts).await?;
-        let checkpoints = checkpoint::load(database, self.projection).await?;
-        for (place @ (topic, partition), Checkpoint { next, .. }) in &checkpoints {
+        for (place @ (topic, partition), Checkpoint { next, .. }) in &known {
             let replaced = |what: String| {
                 let what = format!("{topic}/{partition} is folded up to offset {next}, but {what}");
                 Stop::LogReplaced(format!("{what}: the topic was replaced, truncated or pruned"))
@@ -130,8 +129,10 @@ impl Session {
                 Some(_) => {}
             }
         }
+        let starts: Vec<_> = extents.iter().map(|(place, extent)| (*place, extent.low)).collect();
+        checkpoint::create(database, self.projection, &starts).await?;
         checkpoint::note_failure(database, self.projection, None).await?;
-        Ok(source.start(checkpoints)?)
+        Ok(source.start(checkpoint::load(database, self.projection).await?)?)
     }
 
     /// One batch, one transaction: the checkpoint first, then the rows.
