@@ -36,12 +36,19 @@ impl Lag {
             (reacting::group::<OrderStock>(), OrderStock::INPUTS.to_vec()),
             (reacting::group::<Reservations>(), Reservations::INPUTS.to_vec()),
         ];
-        deciders.into_iter().chain(reactors).map(|(group, inputs)| Self::new(cluster, group, &inputs)).collect()
+        deciders
+            .into_iter()
+            .chain(reactors)
+            .map(|(group, inputs)| Self::new(cluster, group, &inputs))
+            .collect()
     }
 
     fn new(cluster: &Cluster, group: String, inputs: &[Topic]) -> Result<Self> {
-        let client: BaseConsumer =
-            cluster.client().set("group.id", cluster.namespace.qualify(&group)).create().context("making a client")?;
+        let client: BaseConsumer = cluster
+            .client()
+            .set("group.id", cluster.namespace.qualify(&group))
+            .create()
+            .context("making a client")?;
         let mut partitions = TopicPartitionList::new();
         for topic in inputs {
             let name = cluster.topic(*topic);

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, env, fs, path::Path};
 
 use factfold_schemas::{
     cloudevents::{Incoming, Outgoing},
-    codec::Message,
+    codec::{Message, Named as _},
     command::{Auth, Digest},
     goods,
     ids::{GoodsId, OrderId, StreamId, UserId},

@@ -84,8 +84,8 @@ impl World {
 
     /// Stores a command in this partition as a client does; gives where it is.
     pub(crate) async fn store_in(&self, service: Service, stream: &StreamId, partition: i32) -> Position {
-        let header = Header::new("c", "/tests", Position::new(service.commands(), 0, 0));
-        let record = header.record(service, stream, "Test", b"{}".to_vec(), false);
+        let header = Header::new("c", "/tests");
+        let record = header.record(service, stream, "Test", b"{}".to_vec());
         let (partition, offset) =
             send(&self.clients, &self.cluster, service.commands(), partition, &record).await;
         Position::new(service.commands(), partition, offset)
