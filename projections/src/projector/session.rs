@@ -25,6 +25,8 @@ use crate::{Error, Projection, command_outcomes, goods, order_timeline, orders, 
 const MARKERS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long Postgres may take for anything.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the other is left alone where two projectors follow the same read model: who was too late steps aside.
+const STEP_ASIDE: Duration = Duration::from_secs(1);
 /// How often the lag is measured.
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
 /// The most trace parents that the span of a batch names.
@@ -58,7 +60,7 @@ impl Session {
         let name = self.projection.name();
         let failed = gauge!("factfold_projection_failed", "projection" => name);
         failed.set(0);
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut was_overtaken) = (Backoff::new(), false);
         loop {
             let Err(stop) = self.follow(&mut backoff).await else { return Ok(()) };
             if stop.is_final() {
@@ -69,12 +71,17 @@ impl Session {
             }
             counter!("factfold_projection_retries_total", "projection" => name, "reason" => stop.name())
                 .increment(1);
-            let delay = backoff.next();
+            let is_overtaken = matches!(stop, Stop::Overtaken);
+            let delay = if is_overtaken { STEP_ASIDE } else { backoff.next() };
             let delay_ms = delay.as_millis();
-            match stop {
-                Stop::Overtaken => tracing::info!(projection.name = name, delay_ms, "{stop}: following it"),
-                _ => tracing::warn!(projection.name = name, error = %stop, delay_ms, "trying again"),
+            match (is_overtaken, was_overtaken) {
+                (false, _) => tracing::warn!(projection.name = name, error = %stop, delay_ms, "trying again"),
+                (true, false) => {
+                    tracing::info!(projection.name = name, "{stop}: taking turns with it from now on")
+                }
+                (true, true) => tracing::debug!(projection.name = name, delay_ms, "{stop}"),
             }
+            was_overtaken |= is_overtaken;
             // Ready when the work shall end, which the next round sees at once.
             let _ = tokio::time::timeout(delay, self.stopped.clone().changed()).await;
         }
@@ -145,7 +152,7 @@ impl Session {
     /// One batch, one transaction: the checkpoint first, then the rows.
     async fn commit(&self, database: &mut PgConnection, batch: &Batch) -> Result<(), Stop> {
         let name = self.projection.name();
-        let span = tracing::debug_span!(
+        let span = tracing::info_span!(
             "fold",
             projection.name = name,
             batch.records = batch.entries.len(),
