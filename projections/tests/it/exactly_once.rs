@@ -122,3 +122,30 @@ async fn two_projectors_write_nothing_twice() {
         .expect("a sum");
     assert_eq!((timeline, outcomes, versions), (120, 80, 120));
 }
+
+/// Postgres drops every connection, in the middle of everything, again and again: the projector goes on from its
+/// checkpoint, and those who wait hear of it on a new connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_connections_lose_nothing() {
+    let world = World::new().await;
+    let (reads, projecting) = (world.read_side().await, world.project());
+    let mut database = world.database().await;
+    let goods = GoodsId::generate();
+    world.decide_goods(goods, 1, vec![goods_added(0)]).await;
+    let mut last = None;
+    for version in 2..20 {
+        last = Some(world.decide_goods(goods, version, vec![stock_adjusted(1, 1)]).await);
+        if version % 6 == 0 {
+            sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1")
+                .bind(world.schema())
+                .execute(&mut database)
+                .await
+                .expect("they are cut");
+        }
+    }
+    for projection in [Projection::Goods, Projection::CommandOutcomes] {
+        world.see(&reads, projection, last.expect("there were some")).await;
+    }
+    assert_eq!(reads.goods(goods).await.expect("Postgres").expect("the goods").version, 19);
+    projecting.stop().await.expect("nothing went wrong");
+}
