@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 
@@ -18,6 +19,9 @@ use crate::process::ProcessIdentity;
 const NAME: &str = ".factfold";
 const LOCK: &str = "lock";
 const ENV: &str = "env";
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where data goes that cannot live in the data directory itself; a link there leads to it.
 pub(crate) const FAR_HOME: &str = "/var/lib/factfold";
@@ -66,7 +70,19 @@ impl DataDir {
     }
 
     /// Makes the directory where it is missing, and becomes its only owner.
+    ///
+    /// Waits a moment for another owner, who may have been killed just now: a process keeps its
+    /// locks until its last thread is gone.
     pub fn lock(self) -> Result<LockedDir, Failure> {
+        self.lock_within(LOCK_PATIENCE)
+    }
+
+    /// As [`Self::lock`], for whoever only wants a directory that nobody owns.
+    pub(crate) fn lock_if_free(self) -> Result<LockedDir, Failure> {
+        self.lock_within(Duration::ZERO)
+    }
+
+    fn lock_within(self, patience: Duration) -> Result<LockedDir, Failure> {
         self.create().map_err(Failure::OutOfReach)?;
         let path = self.path.canonicalize().context("data directory").map_err(Failure::OutOfReach)?;
         let lock_path = path.join(LOCK);
@@ -84,7 +100,7 @@ impl DataDir {
             .open(&lock_path)
             .with_context(|| format!("cannot write {}: is it yours?", lock_path.display()))
             .map_err(Failure::OutOfReach)?;
-        match lock.try_lock() {
+        match try_lock_within(&lock, patience) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let owner = read_owner(&lock_path).map_or("?".to_owned(), |owner| owner.pid().to_string());
@@ -200,6 +216,18 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(failed)?;
     file.write_all(text.as_bytes()).with_context(failed)?;
     fs::rename(&new, path).with_context(failed)
+}
+
+fn try_lock_within(lock: &File, patience: Duration) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_POLL_INTERVAL);
+            }
+            result => return result,
+        }
+    }
 }
 
 fn read_owner(lock: &Path) -> Option<ProcessIdentity> {
