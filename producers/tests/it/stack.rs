@@ -71,6 +71,18 @@ impl Stack {
         Self { cluster, decider, keys, user: UserId::generate(), _folder: folder }
     }
 
+    /// Takes the commands topics away under a running gateway.
+    pub(crate) async fn delete_topics(&self) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.cluster.client().create().expect("an admin client");
+        let names = Service::ALL.map(|service| self.cluster.topic(service.commands()));
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+        for deleted in admin.delete_topics(&names, &options).await.expect("an answer") {
+            deleted.expect("a topic");
+        }
+    }
+
     pub(crate) fn settings(&self) -> Settings {
         let unused = tempfile::tempdir().expect("a folder");
         let keys = Keys::load_or_create(&unused.path().join("key.pem")).expect("keys");
