@@ -65,6 +65,7 @@ impl Stack {
         for made in admin.create_topics(&topics, &options).await.expect("topics") {
             made.expect("a topic");
         }
+        settled(&admin, &names).await;
         let folder = tempfile::tempdir().expect("a folder");
         let keys = Arc::new(Keys::load_or_create(&folder.path().join("key.pem")).expect("keys"));
         let decider = Decider::start(&cluster);
@@ -120,6 +121,24 @@ impl Stack {
         assert_eq!(alive.status(), 200);
         served
     }
+}
+
+/// Waits until every partition has its leader. A consumer that looks earlier may take half a minute to look again.
+async fn settled(admin: &AdminClient<DefaultClientContext>, names: &[(String, i32)]) {
+    let is_led = |name: &str, partitions: i32| {
+        let Ok(metadata) = admin.inner().fetch_metadata(Some(name), Duration::from_secs(5)) else {
+            return false;
+        };
+        let Some(topic) = metadata.topics().first() else { return false };
+        let led = topic.partitions().iter().filter(|p| p.error().is_none() && p.leader() >= 0);
+        led.count() == partitions as usize
+    };
+    let all = async {
+        while !names.iter().all(|(name, partitions)| is_led(name, *partitions)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all).await.expect("the topics get their leaders");
 }
 
 impl Served {
