@@ -13,6 +13,7 @@ pub mod console;
 pub mod data_dir;
 pub mod failure;
 pub mod lag;
+mod metrics_catalogue;
 pub mod process;
 pub mod roles;
 pub mod settings;

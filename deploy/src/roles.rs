@@ -129,7 +129,9 @@ impl Roles {
                     lags.iter().try_for_each(Lag::measure)?;
                     anyhow::Ok(lags)
                 });
-                lags = match asked.await {
+                let asked = asked.await;
+                metrics::gauge!("factfold_kafka_up").set(if matches!(asked, Ok(Ok(_))) { 1.0 } else { 0.0 });
+                lags = match asked {
                     Ok(Ok(lags)) => lags,
                     Ok(Err(error)) => {
                         tracing::debug!(%error, "measuring the lag");
