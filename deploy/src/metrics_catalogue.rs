@@ -51,7 +51,7 @@ const METRICS: [(Kind, &str, &str); 21] = [
 ];
 
 /// Tells the recorder what the metrics say.
-pub fn describe() {
+pub(crate) fn describe() {
     for (kind, name, says) in METRICS {
         match kind {
             Counter => describe_counter!(name, says),
