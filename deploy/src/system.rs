@@ -104,7 +104,7 @@ impl System {
 
     /// The key that signs access tokens.
     pub fn key_file(&self) -> PathBuf {
-        self.settings().key_file.clone().unwrap_or_else(|| self.data.path().join("keys/token.pem"))
+        self.settings().key_file(self.data.path())
     }
 
     fn not_running(&self) -> Failure {

@@ -3,15 +3,19 @@
 
 mod arguments;
 mod config;
+mod gateway;
 mod history;
 mod prepare;
+mod projector;
 mod replay;
+mod role;
 mod schemas;
 mod send;
 mod topics;
 mod up;
 mod watch;
 mod with_stack;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +39,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(Within<up::Args>),
+    Gateway(Within<gateway::Args>),
+    Worker(Within<worker::Args>),
+    Projector(Within<projector::Args>),
     // Here --data is the command's own; the directory's stands before the command's name.
     Send(send::Args),
     Watch(Within<watch::Args>),
@@ -74,6 +81,18 @@ impl Cli {
             Command::Up(within) => {
                 let (args, data) = within.split(before)?;
                 up::run(args, data).await
+            }
+            Command::Gateway(within) => {
+                let (args, data) = within.split(before)?;
+                gateway::run(args, data).await
+            }
+            Command::Worker(within) => {
+                let (args, data) = within.split(before)?;
+                worker::run(args, data).await
+            }
+            Command::Projector(within) => {
+                let (args, data) = within.split(before)?;
+                projector::run(args, data).await
             }
             Command::Send(args) => send::run(args, DataDir::locate(before.as_deref())?).await,
             Command::Watch(within) => {

@@ -20,9 +20,6 @@ use crate::shutdown::Shutdown;
 use crate::stack::{Durability, Stack, StackOptions};
 use crate::telemetry;
 
-/// The key that signs access tokens, in the data directory.
-pub(super) const KEY_FILE: &str = "keys/token.pem";
-
 /// Start everything on this machine: a private Kafka and PostgreSQL, and every role
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -105,8 +102,8 @@ async fn serve(
     let settings = settings(args, dir, &addresses).map_err(Failure::Usage)?;
     telemetry::log(&settings).map_err(Failure::Usage)?;
     telemetry::metrics(settings.admin).map_err(Failure::OutOfReach)?;
-    let keys = settings.key_file.clone().unwrap_or_else(|| dir.path().join(KEY_FILE));
-    let mut roles = Roles::new(settings, dir.path()).map_err(Failure::OutOfReach)?;
+    let keys = settings.key_file(dir.path());
+    let mut roles = Roles::new(settings, dir.path(), 0).map_err(Failure::OutOfReach)?;
     let started = tokio::select! {
         started = start(&mut roles, listener, &keys) => started,
         () = shutdown.requested() => return ended(roles.end(Ok(())).await),
