@@ -16,7 +16,7 @@ Each worker has a name of its own, made of the host, the data directory and --nu
 Two with the same name fence each other: the older one stops with exit code 3.")]
 pub(super) struct Args {
     /// Whose commands: goods, orders
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = super::arguments::service())]
     service: Service,
     #[command(flatten)]
     flags: Flags,
