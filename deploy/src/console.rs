@@ -1,6 +1,7 @@
 //! What a person sees on stderr while the stack starts and runs. Data never goes here: it
 //! belongs on stdout.
 
+use std::io::{Write as _, stderr};
 use std::time::Duration;
 
 /// Where progress is said, or not said.
@@ -16,7 +17,7 @@ impl Console {
     /// Says how things go.
     pub fn say(self, message: &str) {
         if matches!(self, Self::Talking) {
-            eprintln!("{message}");
+            self.warn(message);
         }
     }
 
@@ -27,6 +28,7 @@ impl Console {
 
     /// Says what went wrong, also when nobody asked.
     pub fn warn(self, message: &str) {
-        eprintln!("{message}");
+        // A terminal that was closed must not keep the stack from being stopped in good order.
+        let _ = writeln!(stderr(), "{message}");
     }
 }

@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 
@@ -18,6 +19,9 @@ use crate::process::ProcessIdentity;
 const NAME: &str = ".factfold";
 const LOCK: &str = "lock";
 const ENV: &str = "env";
+
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where data goes that cannot live in the data directory itself; a link there leads to it.
 pub(crate) const FAR_HOME: &str = "/var/lib/factfold";
@@ -50,6 +54,11 @@ impl DataDir {
         &self.path
     }
 
+    /// Whether a stack was ever started in it.
+    pub fn is_made(&self) -> bool {
+        self.path.join(LOCK).exists()
+    }
+
     /// The addresses of the stack that runs in it. This is how every other command finds them.
     pub fn running(&self) -> Result<Addresses, Failure> {
         let owner = read_owner(&self.path.join(LOCK)).filter(ProcessIdentity::is_alive);
@@ -66,7 +75,19 @@ impl DataDir {
     }
 
     /// Makes the directory where it is missing, and becomes its only owner.
+    ///
+    /// Waits a moment for another owner, who may have been killed just now: a process keeps its
+    /// locks until its last thread is gone.
     pub fn lock(self) -> Result<LockedDir, Failure> {
+        self.lock_within(LOCK_PATIENCE)
+    }
+
+    /// As [`Self::lock`], for whoever only wants a directory that nobody owns.
+    pub(crate) fn lock_if_free(self) -> Result<LockedDir, Failure> {
+        self.lock_within(Duration::ZERO)
+    }
+
+    fn lock_within(self, patience: Duration) -> Result<LockedDir, Failure> {
         self.create().map_err(Failure::OutOfReach)?;
         let path = self.path.canonicalize().context("data directory").map_err(Failure::OutOfReach)?;
         let lock_path = path.join(LOCK);
@@ -77,14 +98,14 @@ impl DataDir {
                 path.display()
             )));
         }
-        let mut lock = OpenOptions::new()
+        let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&lock_path)
             .with_context(|| format!("cannot write {}: is it yours?", lock_path.display()))
             .map_err(Failure::OutOfReach)?;
-        match lock.try_lock() {
+        match try_lock_within(&lock, patience) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let owner = read_owner(&lock_path).map_or("?".to_owned(), |owner| owner.pid().to_string());
@@ -99,8 +120,10 @@ impl DataDir {
                 ));
             }
         }
-        write_owner(&mut lock).context("data directory").map_err(Failure::OutOfReach)?;
-        Ok(LockedDir { path, _lock: lock })
+        let mut dir = LockedDir { path, lock };
+        // A killed owner leaves its addresses. With a living owner they would be believed again.
+        dir.withdraw().and_then(|()| dir.sign()).map_err(Failure::OutOfReach)?;
+        Ok(dir)
     }
 
     fn create(&self) -> anyhow::Result<()> {
@@ -114,13 +137,19 @@ impl DataDir {
 #[derive(Debug)]
 pub struct LockedDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl LockedDir {
     /// Its path, absolute and without links.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes into the lock who holds it.
+    fn sign(&mut self) -> anyhow::Result<()> {
+        let me = ProcessIdentity::of(std::process::id().cast_signed()).context("/proc is needed")?;
+        self.lock.set_len(0).and_then(|()| writeln!(self.lock, "{me}")).context("data directory")
     }
 
     /// Where child processes are written down, so that the next start can end those that were left.
@@ -194,15 +223,20 @@ pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::rename(&new, path).with_context(failed)
 }
 
-fn read_owner(lock: &Path) -> Option<ProcessIdentity> {
-    fs::read_to_string(lock).ok()?.parse().ok()
+fn try_lock_within(lock: &File, patience: Duration) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_POLL_INTERVAL);
+            }
+            result => return result,
+        }
+    }
 }
 
-fn write_owner(lock: &mut File) -> anyhow::Result<()> {
-    let me = ProcessIdentity::of(std::process::id().cast_signed())?;
-    lock.set_len(0)?;
-    writeln!(lock, "{me}")?;
-    Ok(())
+fn read_owner(lock: &Path) -> Option<ProcessIdentity> {
+    fs::read_to_string(lock).ok()?.parse().ok()
 }
 
 #[cfg(test)]

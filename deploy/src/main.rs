@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use factfold::commands::Cli;
+use factfold::console::Console;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -15,7 +16,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("factfold: {failure}");
+            Console::Quiet.warn(&format!("factfold: {failure}"));
             failure.exit_code()
         }
     }

@@ -30,8 +30,9 @@ impl ProcessIdentity {
     /// The identity of the process that has this id now.
     pub fn of(pid: i32) -> io::Result<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let (_, started_ticks) = parse_stat(&stat)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/<pid>/stat is unreadable"))?;
+        let started_ticks = Stat::parse(&stat)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/<pid>/stat is unreadable"))?
+            .started_ticks;
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
         Ok(Self { pid, started_ticks, boot_id })
     }
@@ -41,11 +42,11 @@ impl ProcessIdentity {
         self.pid
     }
 
-    /// Whether this very process still runs. A zombie does not: it only waits to be collected.
+    /// Whether this very process still runs, and so still holds its ports and locks.
     pub fn is_alive(&self) -> bool {
-        let same = Self::of(self.pid).is_ok_and(|now| now == *self);
-        same && fs::read_to_string(format!("/proc/{}/stat", self.pid))
-            .is_ok_and(|stat| parse_stat(&stat).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X')))
+        Self::of(self.pid).is_ok_and(|now| now == *self)
+            && fs::read_to_string(format!("/proc/{}/stat", self.pid))
+                .is_ok_and(|stat| Stat::parse(&stat).is_some_and(|stat| stat.is_running()))
     }
 
     /// Ends the process: `signal` first, SIGKILL when that has not helped within `patience`.
@@ -95,14 +96,31 @@ impl FromStr for ProcessIdentity {
     }
 }
 
-/// State and start time out of `/proc/<pid>/stat`. The name in parentheses may hold spaces and
-/// parentheses itself, so fields are counted from the last one.
-fn parse_stat(stat: &str) -> Option<(char, u64)> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    let started_ticks = fields.nth(18)?.parse().ok()?;
-    Some((state, started_ticks))
+/// What is needed of `/proc/<pid>/stat`.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    threads: u64,
+    started_ticks: u64,
+}
+
+impl Stat {
+    /// The name in parentheses may hold spaces and parentheses itself, so fields are counted from
+    /// the last one.
+    fn parse(stat: &str) -> Option<Self> {
+        let (_, fields) = stat.rsplit_once(')')?;
+        let mut fields = fields.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let threads = fields.nth(16)?.parse().ok()?;
+        let started_ticks = fields.nth(1)?.parse().ok()?;
+        Some(Self { state, threads, started_ticks })
+    }
+
+    /// A zombie only waits to be collected. But while it has other threads it is still on its way
+    /// out, with its files open.
+    fn is_running(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X') || self.threads > 1
+    }
 }
 
 #[cfg(test)]
@@ -111,8 +129,15 @@ mod tests {
 
     #[test]
     fn stat_is_read_behind_a_nasty_name() {
-        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
-        assert_eq!(parse_stat(stat), Some(('S', 987_654)));
+        let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 5 0 987654 1 2";
+        assert_eq!(Stat::parse(stat), Some(Stat { state: 'S', threads: 5, started_ticks: 987_654 }));
+    }
+
+    #[test]
+    fn a_zombie_runs_while_it_has_threads() {
+        let zombie = |threads| Stat { state: 'Z', threads, started_ticks: 1 };
+        assert!(zombie(2).is_running());
+        assert!(!zombie(1).is_running());
     }
 
     #[test]

@@ -1,13 +1,217 @@
-//! The roles (gateway, workers, projectors) of one machine, in one process, on top of a stack.
+//! The roles: workers, projector, gateway. All of them run in one process on one machine, or each in processes of its own.
 //! It must never start or stop Kafka or PostgreSQL: that is [`crate::stack`].
 
-use crate::addresses::Addresses;
-use crate::shutdown::Shutdown;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::Path,
+    time::Duration,
+};
 
-/// Runs every role against `addresses` until `shutdown` asks to stop, then stops them.
-///
-/// The roles are wired in here as they arrive; without them, the stack alone is kept running.
-pub async fn run(_addresses: &Addresses, shutdown: &mut Shutdown) -> anyhow::Result<()> {
-    shutdown.requested().await;
-    Ok(())
+use anyhow::{Context as _, Result, anyhow};
+use factfold_consumers::{
+    goods::GoodsDecider,
+    orders::OrdersDecider,
+    reactors::{order_stock::OrderStock, reservations::Reservations},
+    worker::{self, Layout, Shutdown, Status, deciding, reacting},
+};
+use factfold_producers::{Gateway, access::Keys};
+use factfold_projections::{Projector, ReadSide, migrate};
+use factfold_schemas::{kafka::Cluster, topics::Service};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
+
+use crate::{lag, lag::Lag, settings::Settings, topics};
+
+type Work = fn(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error>;
+
+/// What a worker's thread does, and the name people know it by.
+struct Job {
+    name: &'static str,
+    work: Work,
+}
+
+/// The jobs of a service: its decider, and the reactors that belong to it.
+fn jobs(service: Service) -> Vec<Job> {
+    match service {
+        Service::Goods => vec![Job { name: "goods", work: deciding::run::<GoodsDecider> }],
+        Service::Orders => vec![
+            Job { name: "orders", work: deciding::run::<OrdersDecider> },
+            Job { name: "order-stock", work: reacting::run::<OrderStock> },
+            Job { name: "reservations", work: reacting::run::<Reservations> },
+        ],
+    }
+}
+
+/// The roles of one process. Each is added, then all of them [run](Roles::run).
+pub struct Roles {
+    settings: Settings,
+    cluster: Cluster,
+    instance: String,
+    tasks: JoinSet<(String, Result<()>)>,
+    workers: Vec<Status>,
+    stop_workers: Shutdown,
+    stop: watch::Sender<bool>,
+}
+
+impl Roles {
+    /// No roles yet. Host, `data_dir` and `number` make this process's name among all others, when the settings give none.
+    pub fn new(settings: Settings, data_dir: &Path, number: u16) -> Result<Self> {
+        Ok(Self {
+            cluster: settings.cluster()?,
+            instance: settings.instance.clone().unwrap_or_else(|| instance(data_dir, number)),
+            settings,
+            tasks: JoinSet::new(),
+            workers: Vec::new(),
+            stop_workers: Shutdown::default(),
+            stop: watch::Sender::new(false),
+        })
+    }
+
+    /// Makes the topics that are missing.
+    pub async fn make_topics(&self) -> Result<()> {
+        topics::create(&self.cluster, self.settings.partitions, self.settings.replication).await.map(drop)
+    }
+
+    /// Decides the commands of a service, and reacts to its facts.
+    pub fn add_worker(&mut self, service: Service) {
+        for Job { name, work } in jobs(service) {
+            let (cluster, settings) = (self.cluster.clone(), self.settings.worker(&self.instance));
+            let (shutdown, status) = (self.stop_workers.clone(), Status::default());
+            self.workers.push(status.clone());
+            self.tasks.spawn_blocking(move || {
+                (
+                    format!("the worker `{name}`"),
+                    work(&cluster, settings, shutdown, status).map_err(Into::into),
+                )
+            });
+        }
+    }
+
+    /// Keeps the read models up to date.
+    pub async fn add_projector(&mut self) -> Result<()> {
+        let url = self.settings.database()?.to_owned();
+        migrate(&self.cluster, &url).await.context("making the read models' tables")?;
+        let (cluster, stop) = (self.cluster.clone(), self.stopped());
+        self.tasks.spawn(async move {
+            ("the projector".to_owned(), Projector::run(&cluster, &url, stop).await.map_err(Into::into))
+        });
+        Ok(())
+    }
+
+    /// Serves the HTTP API.
+    pub async fn add_gateway(&mut self, listener: TcpListener, keys: &Path) -> Result<()> {
+        let keys = Keys::load_or_create(keys)?;
+        let reads =
+            ReadSide::connect(&self.cluster, self.settings.database()?, self.settings.connections_max)
+                .await?;
+        let settings = factfold_producers::Settings {
+            waiting_max: self.settings.waiting_max,
+            ..factfold_producers::Settings::new(keys)
+        };
+        let (cluster, stop) = (self.cluster.clone(), self.stopped());
+        self.tasks.spawn(async move {
+            let served = Gateway::serve(settings, cluster, reads, listener, stop).await;
+            ("the gateway".to_owned(), served.map_err(Into::into))
+        });
+        Ok(())
+    }
+
+    /// Measures how far the workers are behind. Failing to ask is not a failure of the system.
+    pub fn add_lag(&mut self) {
+        let (cluster, mut stop) = (self.cluster.clone(), self.stop.subscribe());
+        self.tasks.spawn(async move {
+            let mut lags = Vec::new();
+            while tokio::time::timeout(lag::EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
+                let cluster = cluster.clone();
+                let asked = tokio::task::spawn_blocking(move || {
+                    if lags.is_empty() {
+                        lags = Lag::of_all_groups(&cluster)?;
+                    }
+                    lags.iter().try_for_each(Lag::measure)?;
+                    anyhow::Ok(lags)
+                });
+                let asked = asked.await;
+                metrics::gauge!("factfold_kafka_up").set(if matches!(asked, Ok(Ok(_))) { 1.0 } else { 0.0 });
+                lags = match asked {
+                    Ok(Ok(lags)) => lags,
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, "measuring the lag");
+                        Vec::new()
+                    }
+                    Err(_) => Vec::new(),
+                };
+            }
+            ("the lag".to_owned(), Ok(()))
+        });
+    }
+
+    /// Waits until the workers have all partitions of their topics. For a process that runs all of them.
+    pub async fn wait_for_workers(&mut self) -> Result<()> {
+        let cluster = self.cluster.clone();
+        let layout = tokio::task::spawn_blocking(move || Layout::read(&cluster)).await??;
+        let decided = Service::ALL.map(|service| layout.partitions(service.commands())).iter().sum::<i32>();
+        let reacted =
+            layout.partitions(Service::Orders.events()) + 2 * layout.partitions(Service::Goods.events());
+        let all = (decided + reacted) as usize;
+        while self.workers.iter().map(Status::live_partitions).sum::<usize>() < all {
+            tokio::select! {
+                () = sleep(Duration::from_millis(5)) => {}
+                Some(ended) = self.tasks.join_next() => {
+                    let (name, result) = ended?;
+                    result?;
+                    return Err(anyhow!("{name} stopped while it was starting"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until told to stop, or until a role stops by itself; then stops the others.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<()> {
+        tokio::select! {
+            () = stop => self.end(Ok(())).await,
+            Some(ended) = self.tasks.join_next() => {
+                let (name, result) = ended?;
+                let reason = result.with_context(|| format!("{name} stopped"));
+                self.end(reason.and_then(|()| Err(anyhow!("{name} stopped by itself")))).await
+            }
+        }
+    }
+
+    /// Stops all roles and waits for their ends. The first thing that went wrong is the outcome.
+    pub async fn end(mut self, mut outcome: Result<()>) -> Result<()> {
+        self.stop_all();
+        while let Some(ended) = self.tasks.join_next().await {
+            let (name, result) = ended?;
+            outcome = outcome.and(result.with_context(|| format!("{name} stopped")));
+        }
+        outcome
+    }
+
+    fn stop_all(&self) {
+        self.stop_workers.set();
+        self.stop.send_replace(true);
+    }
+
+    fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stop = self.stop.subscribe();
+        async move {
+            // An error means that the sender is gone, and with it the process.
+            let _ = stop.wait_for(|stop| *stop).await;
+        }
+    }
+}
+
+/// Workers are threads: they would outlive whoever forgot to stop them, and fence the next process of the same name.
+impl Drop for Roles {
+    fn drop(&mut self) {
+        self.stop_all();
+    }
+}
+
+/// `<host>-<hash of the data directory>-<number>`: the same after a restart, another for every other directory and host.
+fn instance(data_dir: &Path, number: u16) -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let mut hash = DefaultHasher::new();
+    data_dir.hash(&mut hash);
+    format!("{}-{:08x}-{number}", host.as_deref().unwrap_or("host"), hash.finish() as u32)
 }

@@ -235,6 +235,11 @@ impl Settings {
         })
     }
 
+    /// The private key that signs access tokens, where nothing else is said in the data directory.
+    pub fn key_file(&self, data_dir: &Path) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| data_dir.join("keys/token.pem"))
+    }
+
     /// PostgreSQL's address.
     pub fn database(&self) -> Result<&str> {
         let url = self

@@ -104,7 +104,16 @@ impl System {
 
     /// The key that signs access tokens.
     pub fn key_file(&self) -> PathBuf {
-        self.settings().key_file.clone().unwrap_or_else(|| self.data.path().join("keys/token.pem"))
+        self.settings().key_file(self.data.path())
+    }
+
+    /// The same, where a system uses it: a key that is made in nobody's directory would open nothing.
+    pub fn key_file_in_use(&self) -> Result<PathBuf, Failure> {
+        if self.settings().key_file.is_some() || self.data.is_made() {
+            Ok(self.key_file())
+        } else {
+            Err(self.not_running())
+        }
     }
 
     fn not_running(&self) -> Failure {

@@ -33,7 +33,7 @@ impl Gateway {
         let Checked { service, type_name, value } = command;
         let command_id = write.identity.command_id().to_string();
         let patience = write.prefer.patience();
-        let mut header = write.header(command_id.clone(), self.writer.place(service, stream));
+        let mut header = write.header(command_id.clone());
 
         // Who waits must be known before the answer can come.
         let mut waiting = None;

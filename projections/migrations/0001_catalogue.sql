@@ -2,12 +2,12 @@
 -- search_path says in which namespace this is.
 
 CREATE TABLE source (
-    only       BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (only),
+    singleton  BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (singleton),
     cluster_id TEXT NOT NULL,
     noted_at   TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE source IS 'The Kafka cluster whose events are folded here. Offsets of another cluster would mean nothing.';
-COMMENT ON COLUMN source.only IS 'There is one row.';
+COMMENT ON COLUMN source.singleton IS 'There is one row.';
 COMMENT ON COLUMN source.cluster_id IS 'The id that Kafka gives its cluster.';
 COMMENT ON COLUMN source.noted_at IS 'When it was first seen.';
 

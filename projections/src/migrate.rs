@@ -21,7 +21,7 @@ pub async fn migrate(cluster: &Cluster, database_url: &str) -> Result<(), Error>
             return Err(Error::NamespaceTooLong(name));
         }
     }
-    let options = connect_options(database_url, &[&catalogue])?;
+    let options = connect_options(database_url, &cluster.namespace)?;
     let mut connection = PgConnection::connect_with(&options).await?;
     // Held until the connection closes: `CREATE … IF NOT EXISTS` alone does not stand two that run at once.
     sqlx::query("SELECT pg_advisory_lock(hashtextextended('factfold migrate ' || $1, 0))")

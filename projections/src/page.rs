@@ -98,7 +98,9 @@ impl FromStr for Cursor {
         let parse = || {
             let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
             let (time, id) = bytes.split_first_chunk::<8>()?;
-            let created_at = Timestamp::from_microsecond(i64::from_be_bytes(*time)).ok()?;
+            // Nothing here is older than 1970, and Postgres does not take every time that fits in the bytes.
+            let created_at = Some(i64::from_be_bytes(*time)).filter(|time| *time >= 0);
+            let created_at = Timestamp::from_microsecond(created_at?).ok()?;
             Some(Self { created_at, id: Uuid::from_slice(id).ok()? })
         };
         parse().ok_or(InvalidCursor)

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use factfold_schemas::{
     command::Auth,
     money::{Currency, Money},
+    topics::Namespace,
 };
 use jiff::Timestamp;
 use sqlx::{
@@ -19,10 +20,12 @@ use sqlx::{
 
 use crate::Error;
 
-/// How to connect, with unqualified names leading to these schemas, first match first.
-pub(crate) fn connect_options(database_url: &str, schemas: &[&str]) -> Result<PgConnectOptions, Error> {
+/// How to connect, with unqualified names leading to the catalogue of this namespace. It is also the name under which
+/// operators see the connection.
+pub(crate) fn connect_options(database_url: &str, namespace: &Namespace) -> Result<PgConnectOptions, Error> {
+    let catalogue = namespace.schema();
     let options = PgConnectOptions::from_str(database_url).map_err(Error::DatabaseUrl)?;
-    Ok(options.application_name("factfold").options([("search_path", schemas.join(","))]))
+    Ok(options.application_name(&catalogue).options([("search_path", &catalogue)]))
 }
 
 /// A `timestamptz`. Postgres keeps microseconds, Kafka milliseconds: nothing is lost.

@@ -41,7 +41,7 @@ impl ReadSide {
     /// Connects with at most so many connections, and one to listen. Postgres and Kafka may be away: questions then fail
     /// with an error that [`Error::is_unavailable`], until they are back.
     pub async fn connect(cluster: &Cluster, database_url: &str, connections_max: u32) -> Result<Self, Error> {
-        let options = connect_options(database_url, &[&cluster.namespace.schema()])?;
+        let options = connect_options(database_url, &cluster.namespace)?;
         let pool = pool(options.clone(), connections_max);
         let progress = Arc::new(Progress::default());
         let listener =

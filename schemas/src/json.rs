@@ -37,7 +37,7 @@ impl Validator {
 
     /// Everything that is wrong with this value; empty when it fits.
     pub fn misfits(&self, value: &Value) -> Vec<Misfit> {
-        self.0.iter_errors(value).flat_map(|error| Misfit::from_error(&error)).collect()
+        Misfit::all(&self.0.iter_errors(value).collect::<Vec<_>>())
     }
 }
 
@@ -127,6 +127,9 @@ mod tests {
                 ("/stock", "must be a whole number, but null was given"),
             ]
         );
+        let price = commands["UpdateGoods"].misfits(&json!({"price": {"amount": 1, "currency": "eur"}}));
+        assert_eq!(price.len(), 1, "{price:?}");
+        assert!(price[0].detail.contains("ISO 4217"), "{price:?}");
         let missing = commands["AdjustStock"].misfits(&json!({"delta": 1}));
         assert_eq!(missing, [Misfit::new("/reason", "is missing")]);
     }

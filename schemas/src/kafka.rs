@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use rdkafka::{
     ClientConfig,
+    config::RDKafkaLogLevel,
     message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders},
 };
 
@@ -31,6 +32,9 @@ impl Cluster {
         for (name, value) in &self.properties {
             config.set(name, value);
         }
+        // Otherwise rdkafka takes the level of the `log` crate, which nobody here sets.
+        let debugging = self.properties.contains_key("debug");
+        config.set_log_level(if debugging { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Warning });
         config
     }
 

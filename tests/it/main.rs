@@ -2,5 +2,8 @@
 //! a promise; each test has a namespace of its own.
 
 mod cli;
+mod plain_client;
+mod system;
+mod walk;
 mod worker_protocol;
 mod world;

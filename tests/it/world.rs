@@ -68,6 +68,11 @@ impl World {
         Self { cluster, producer }
     }
 
+    /// The namespace.
+    pub(crate) fn name(&self) -> String {
+        self.cluster.namespace.clone().into()
+    }
+
     /// Writes this record, and returns where it lies.
     pub(crate) async fn write(&self, topic: Topic, partition: i32, record: &Outgoing) -> Position {
         let name = self.cluster.topic(topic);

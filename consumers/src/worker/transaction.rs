@@ -37,6 +37,9 @@ use super::{
 /// A commit that took longer may have left a request on its way that lands in the next transaction (rule 15).
 const SLOW_COMMIT: Duration = Duration::from_secs(1);
 
+/// For how long initializing is waited for before looking whether the worker is to stop.
+const INITIALIZE_STEP: Duration = Duration::from_millis(500);
+
 /// How a transaction failed, by what is known about its effects.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -174,17 +177,28 @@ impl Transactions {
         let id = &self.ids[turn];
         let mut config = self.config.clone();
         config.set("transactional.id", id);
-        loop {
-            let producer: Producer = config
+        let make = || {
+            config
                 .create_with_context(Watch::default())
-                .map_err(Error::kafka("making a transactional producer"))?;
-            match producer.init_transactions(self.timeout) {
+                .map_err(Error::kafka("making a transactional producer"))
+        };
+        let mut producer: Producer = make()?;
+        let mut began = Instant::now();
+        loop {
+            match producer.init_transactions(INITIALIZE_STEP) {
                 Ok(()) => return Ok(producer),
-                Err(error) if self.shutdown.is_set() || is_refused(&error) => {
+                Err(_) if self.shutdown.is_set() => return Err(Error::ShuttingDown),
+                Err(error) if is_refused(&error) => {
                     return Err(Error::Kafka { doing: "initializing transactions", error });
                 }
+                // The same call goes on waiting. A second producer beside it would be fenced by the first one's request
+                // when that arrives late.
+                Err(KafkaError::Transaction(error))
+                    if error.is_retriable() && began.elapsed() < self.timeout => {}
                 Err(error) => {
-                    tracing::warn!(transactional.id = id, %error, "initializing transactions: once more")
+                    tracing::warn!(transactional.id = id, %error, "initializing transactions: once more");
+                    producer = make()?;
+                    began = Instant::now();
                 }
             }
         }

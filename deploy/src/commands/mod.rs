@@ -4,16 +4,22 @@
 mod arguments;
 mod config;
 mod dead_letters;
+mod doctor;
+mod gateway;
 mod history;
 mod prepare;
+mod projector;
 mod readable;
 mod replay;
+mod role;
 mod schemas;
 mod send;
+mod token;
 mod topics;
 mod up;
 mod watch;
 mod with_stack;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +43,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(Within<up::Args>),
+    Gateway(Within<gateway::Args>),
+    Worker(Within<worker::Args>),
+    Projector(Within<projector::Args>),
     // Here --data is the command's own; the directory's stands before the command's name.
     Send(send::Args),
     Watch(Within<watch::Args>),
@@ -44,6 +53,8 @@ enum Command {
     Replay(Within<replay::Args>),
     Topics(Within<topics::Args>),
     DeadLetters(dead_letters::Args),
+    Doctor(Within<doctor::Args>),
+    Token(Within<token::Args>),
     Config(Within<config::Args>),
     Schemas(schemas::Args),
     #[command(hide = true)]
@@ -78,6 +89,18 @@ impl Cli {
                 let (args, data) = within.split(before)?;
                 up::run(args, data).await
             }
+            Command::Gateway(within) => {
+                let (args, data) = within.split(before)?;
+                gateway::run(args, data).await
+            }
+            Command::Worker(within) => {
+                let (args, data) = within.split(before)?;
+                worker::run(args, data).await
+            }
+            Command::Projector(within) => {
+                let (args, data) = within.split(before)?;
+                projector::run(args, data).await
+            }
             Command::Send(args) => send::run(args, DataDir::locate(before.as_deref())?).await,
             Command::Watch(within) => {
                 let (args, data) = within.split(before)?;
@@ -96,6 +119,14 @@ impl Cli {
                 topics::run(args, data).await
             }
             Command::DeadLetters(args) => dead_letters::run(args, before).await,
+            Command::Doctor(within) => {
+                let (args, data) = within.split(before)?;
+                doctor::run(args, data).await
+            }
+            Command::Token(within) => {
+                let (args, data) = within.split(before)?;
+                token::run(&args, data)
+            }
             Command::Config(within) => {
                 let (args, data) = within.split(before)?;
                 config::run(&args, data)

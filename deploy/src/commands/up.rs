@@ -2,17 +2,23 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use factfold_schemas::{ids::UserId, topics::Service};
+use tokio::net::TcpListener;
 
 use crate::addresses::Addresses;
 use crate::console::Console;
 use crate::data_dir::{DataDir, LockedDir};
 use crate::failure::Failure;
-use crate::roles;
+use crate::roles::Roles;
+use crate::settings::{Settings, Sourced, Sources};
 use crate::shutdown::Shutdown;
 use crate::stack::{Durability, Stack, StackOptions};
+use crate::telemetry;
 
 /// Start everything on this machine: a private Kafka and PostgreSQL, and every role
 #[derive(Debug, clap::Args)]
@@ -25,6 +31,12 @@ pub(super) struct Args {
     /// Where the HTTP API listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
+    /// Where the metrics listen [default: 127.0.0.1:9100]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// The settings file; without it, factfold.toml beside the data directory
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Kafka's port; without it a free one, kept from one start to the next
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     kafka_port: Option<u16>,
@@ -42,10 +54,14 @@ pub(super) struct Args {
 /// Runs the command until it is asked to stop.
 pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> {
     let mut shutdown = Shutdown::listen().map_err(Failure::OutOfReach)?;
+    // Before anything is started: whoever has to choose another port should not have to wait for it.
+    let listener = TcpListener::bind(args.http)
+        .await
+        .with_context(|| format!("the HTTP API cannot listen on {}: name another with --http", args.http))
+        .map_err(Failure::OutOfReach)?;
     if let Some(given) = Addresses::from_environment().map_err(Failure::Usage)? {
-        let addresses = Addresses { http: Some(http_url(args.http)), ..given };
-        roles::run(&addresses, &mut shutdown).await.map_err(Failure::OutOfReach)?;
-        return Ok(ExitCode::SUCCESS);
+        let dir = data.lock()?;
+        return serve(&args, &dir, listener, given, &mut shutdown).await;
     }
     let dir = data.lock()?;
     if args.fresh {
@@ -64,27 +80,90 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
     let addresses = Addresses {
         kafka_brokers: stack.brokers().to_owned(),
         database_url: stack.database_url().to_owned(),
-        http: Some(http_url(args.http)),
+        http: None,
     };
-    let ran = serve(&dir, &addresses, &mut shutdown).await;
+    let ran = serve(&args, &dir, listener, addresses, &mut shutdown).await;
     Console::Talking.say("stopping");
     stack.stop().await;
-    ran.map_err(Failure::OutOfReach)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// What happens while the stack is up; whatever its end, the stack is stopped after it.
-async fn serve(dir: &LockedDir, addresses: &Addresses, shutdown: &mut Shutdown) -> anyhow::Result<()> {
-    dir.publish(addresses)?;
-    print!("\n{}", addresses.to_env());
-    Console::Talking.say("\nCtrl-C stops everything; the data stays.");
-    let ran = roles::run(addresses, shutdown).await;
-    dir.withdraw()?;
     ran
 }
 
-fn http_url(address: SocketAddr) -> String {
-    format!("http://{address}")
+/// What happens while Kafka and PostgreSQL are up; whatever its end, a private stack is stopped after it.
+async fn serve(
+    args: &Args,
+    dir: &LockedDir,
+    listener: TcpListener,
+    addresses: Addresses,
+    shutdown: &mut Shutdown,
+) -> Result<ExitCode, Failure> {
+    let began = Instant::now();
+    let http = listener.local_addr().map_err(|error| Failure::OutOfReach(error.into()))?;
+    let addresses = Addresses { http: Some(format!("http://{http}")), ..addresses };
+    let settings = settings(args, dir, &addresses).map_err(Failure::Usage)?;
+    telemetry::log(&settings).map_err(Failure::Usage)?;
+    telemetry::metrics(settings.admin).map_err(Failure::OutOfReach)?;
+    let keys = settings.key_file(dir.path());
+    let mut roles = Roles::new(settings, dir.path(), 0).map_err(Failure::OutOfReach)?;
+    let started = tokio::select! {
+        started = start(&mut roles, listener, &keys) => started,
+        () = shutdown.requested() => return ended(roles.end(Ok(())).await),
+    };
+    if started.is_err() {
+        return ended(roles.end(started).await);
+    }
+    Console::Talking.ready("roles", began.elapsed(), addresses.http.as_deref().unwrap_or_default());
+    dir.publish(&addresses).map_err(Failure::OutOfReach)?;
+    introduce(&addresses);
+    let ran = roles.run(shutdown.requested()).await;
+    dir.withdraw().map_err(Failure::OutOfReach)?;
+    ended(ran)
+}
+
+/// Adds every role. The gateway comes last: what it takes is decided at once.
+async fn start(roles: &mut Roles, listener: TcpListener, keys: &Path) -> anyhow::Result<()> {
+    roles.make_topics().await?;
+    Service::ALL.into_iter().for_each(|service| roles.add_worker(service));
+    roles.add_projector().await?;
+    roles.add_lag();
+    roles.wait_for_workers().await?;
+    roles.add_gateway(listener, keys).await
+}
+
+fn ended(outcome: anyhow::Result<()>) -> Result<ExitCode, Failure> {
+    outcome.map(|()| ExitCode::SUCCESS).map_err(Failure::OutOfReach)
+}
+
+/// One private node has few partitions, since the cost of a transaction grows with those it touches, and one copy.
+fn settings(args: &Args, dir: &LockedDir, addresses: &Addresses) -> anyhow::Result<Settings> {
+    let mut flags = vec![("http", args.http.to_string())];
+    flags.extend(args.admin.map(|admin| ("admin", admin.to_string())));
+    let sourced = Sourced::read(Sources {
+        file: args.config.clone(),
+        beside: dir.path().parent().map(Into::into),
+        running: vec![
+            ("partitions", "4".to_owned()),
+            ("replication", "1".to_owned()),
+            ("brokers", addresses.kafka_brokers.clone()),
+            ("database_url", addresses.database_url.clone()),
+        ],
+        environment: std::env::vars().filter(|(name, _)| name.starts_with("FACTFOLD_")).collect(),
+        flags,
+    })?;
+    Ok(sourced.settings)
+}
+
+/// The addresses on stdout, for programs; a first command on stderr, for people.
+fn introduce(addresses: &Addresses) {
+    let http = addresses.http.as_deref().unwrap_or_default();
+    println!("\n{}", addresses.to_env().trim_end());
+    Console::Talking.say(&format!(
+        "\nA first command, in another terminal:\n\n  \
+         TOKEN=$(deploy/factfold token --subject {} --role merchant --role customer)\n  \
+         curl -s {http}/v1/goods -H \"authorization: bearer $TOKEN\" -H 'content-type: application/json' \\\n    \
+         -d '{{\"name\": \"Tea\", \"price\": {{\"amount\": 499, \"currency\": \"EUR\"}}, \"stock\": 10}}'\n\n\
+         Ctrl-C stops everything; the data stays.",
+        UserId::generate()
+    ));
 }
 
 /// Throws the data away, after asking whoever sits there.

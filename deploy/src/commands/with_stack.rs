@@ -113,7 +113,7 @@ async fn sweep(temp: &Path) {
         if !is_a_stack_of_ours(&entry) {
             continue;
         }
-        let Ok(dir) = DataDir::locate(Some(&entry.path())).and_then(DataDir::lock) else { continue };
+        let Ok(dir) = DataDir::locate(Some(&entry.path())).and_then(DataDir::lock_if_free) else { continue };
         let swept = match Stack::end_orphans(&dir, Console::Quiet).await {
             Ok(()) => dir.wipe().and_then(|()| Ok(fs::remove_dir_all(dir.path())?)),
             Err(error) => Err(error),

@@ -188,6 +188,10 @@ impl Keys {
                 _ => InvalidToken::Invalid,
             })?
             .claims;
+        // RFC 7519: not accepted on or after that second. The library still takes the second itself.
+        if claims.exp <= get_current_timestamp() {
+            return Err(InvalidToken::Expired);
+        }
         // A role that only a newer version knows gives nothing here.
         let roles = claims.roles.iter().filter_map(|role| role.parse().ok()).collect();
         Ok(Caller { user: claims.sub, roles, expires: claims.exp })
@@ -331,7 +335,7 @@ mod tests {
             assert_eq!(verify(&signed(&wrong)), Err(InvalidToken::Invalid), "without {name}");
         }
         let mut past = claims();
-        past["exp"] = json!(get_current_timestamp() - 1);
+        past["exp"] = json!(get_current_timestamp());
         assert_eq!(verify(&signed(&past)), Err(InvalidToken::Expired));
         past.as_object_mut().expect("claims").remove("exp");
         assert_eq!(verify(&signed(&past)), Err(InvalidToken::Invalid), "without exp");

@@ -134,9 +134,9 @@ impl Access {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         let Some(token) = token else {
-            return Err(challenge("the header Authorization must be `Bearer <token>`", "invalid_request"));
+            return Err(challenge("the header Authorization must be `Bearer <token>`"));
         };
-        self.check(token).map(Some).map_err(|error| challenge(&error.to_string(), "invalid_token"))
+        self.check(token).map(Some).map_err(|error| challenge(&error.to_string()))
     }
 }
 
@@ -160,9 +160,9 @@ impl FromRequestParts<Gateway> for Caller {
     }
 }
 
-fn challenge(detail: &str, error: &str) -> Problem {
+fn challenge(detail: &str) -> Problem {
     Problem::new("unauthenticated", detail)
-        .with_header(header::WWW_AUTHENTICATE, &format!(r#"Bearer realm="factfold", error="{error}""#))
+        .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="factfold", error="invalid_token""#)
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use axum::{
 use factfold_schemas::{
     command::{Auth, Header},
     ids::{Id, Kind},
-    position::Position,
 };
 
 use super::{

@@ -1,1 +1,10 @@
-//! t
+//! The gateway on real Kafka, with a small decider that answers as its commands ask it to. Needs `KAFKA_BROKERS`.
+
+mod access;
+mod commands;
+mod decider;
+mod idempotency;
+mod limits;
+mod problems;
+mod stack;
+mod writes;

@@ -73,7 +73,8 @@ impl Batch {
 /// How many of these records are whole commands, and the offset after them.
 ///
 /// Events of a command lie in one transaction, and its marker comes after them. So the last command is whole when the
-/// consumer has moved beyond the record itself, or when a record of another command follows.
+/// consumer has moved beyond the record itself, or when a record of another command follows. (An event that somebody
+/// wrote outside of a transaction waits for the next record: deciders never do that.)
 fn whole_commands(read: &[Entry], position: i64) -> (usize, i64) {
     let Some(last) = read.last() else { return (0, position) };
     if position > last.at.offset + 1 {

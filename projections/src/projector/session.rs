@@ -1,7 +1,10 @@
 //! The loop of one read model: batch after batch, each in one Postgres transaction. When anything goes wrong everything
 //! in memory is dropped and the loop begins again at the checkpoint, so there is one way to start and no way to drift.
 
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use factfold_schemas::kafka::Cluster;
 use metrics::{counter, gauge, histogram};
@@ -20,6 +23,10 @@ use crate::{Error, Projection, command_outcomes, goods, order_timeline, orders, 
 
 /// How often an idle read model writes down that it has passed markers, which hold no records.
 const MARKERS_INTERVAL: Duration = Duration::from_secs(1);
+/// How long Postgres may take for anything.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the other is left alone where two projectors follow the same read model: who was too late steps aside.
+const STEP_ASIDE: Duration = Duration::from_secs(1);
 /// How often the lag is measured.
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
 /// The most trace parents that the span of a batch names.
@@ -41,8 +48,10 @@ impl Session {
         database_url: &str,
         stopped: watch::Receiver<()>,
     ) -> Result<Self, Error> {
-        let (tables, catalogue) = (projection.schema(&cluster.namespace), cluster.namespace.schema());
-        let database = connect_options(database_url, &[&tables, &catalogue])?;
+        // The tables of this version first: the views of the same names show the current one.
+        let search_path = format!("{},{}", projection.schema(&cluster.namespace), cluster.namespace.schema());
+        let database =
+            connect_options(database_url, &cluster.namespace)?.options([("search_path", search_path)]);
         Ok(Self { projection, cluster: cluster.clone(), database, stopped })
     }
 
@@ -51,7 +60,7 @@ impl Session {
         let name = self.projection.name();
         let failed = gauge!("factfold_projection_failed", "projection" => name);
         failed.set(0);
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut was_overtaken) = (Backoff::new(), false);
         loop {
             let Err(stop) = self.follow(&mut backoff).await else { return Ok(()) };
             if stop.is_final() {
@@ -62,12 +71,17 @@ impl Session {
             }
             counter!("factfold_projection_retries_total", "projection" => name, "reason" => stop.name())
                 .increment(1);
-            let delay = backoff.next();
+            let is_overtaken = matches!(stop, Stop::Overtaken);
+            let delay = if is_overtaken { STEP_ASIDE } else { backoff.next() };
             let delay_ms = delay.as_millis();
-            match stop {
-                Stop::Overtaken => tracing::info!(projection.name = name, delay_ms, "{stop}: following it"),
-                _ => tracing::warn!(projection.name = name, error = %stop, delay_ms, "trying again"),
+            match (is_overtaken, was_overtaken) {
+                (false, _) => tracing::warn!(projection.name = name, error = %stop, delay_ms, "trying again"),
+                (true, false) => {
+                    tracing::info!(projection.name = name, "{stop}: taking turns with it from now on")
+                }
+                (true, true) => tracing::debug!(projection.name = name, delay_ms, "{stop}"),
             }
+            was_overtaken |= is_overtaken;
             // Ready when the work shall end, which the next round sees at once.
             let _ = tokio::time::timeout(delay, self.stopped.clone().changed()).await;
         }
@@ -82,7 +96,7 @@ impl Session {
         if self.is_stopped() {
             return Ok(());
         }
-        let mut database = PgConnection::connect_with(&self.database).await?;
+        let mut database = in_time(PgConnection::connect_with(&self.database)).await?;
         let mut source = Source::connect(&self.cluster, self.projection)?;
         self.resume(&mut database, &mut source).await?;
         tracing::debug!(projection.name = self.projection.name(), "following");
@@ -92,7 +106,7 @@ impl Session {
             let batch = source.gather()?;
             if !batch.entries.is_empty() || (!batch.moves.is_empty() && written.elapsed() >= MARKERS_INTERVAL)
             {
-                self.commit(&mut database, &batch).await?;
+                in_time(self.commit(&mut database, &batch)).await?;
                 source.committed(&batch);
                 written = Instant::now();
                 backoff.reset();
@@ -102,19 +116,18 @@ impl Session {
                 measured = Some(Instant::now());
             }
         }
-        Ok(database.close().await?)
+        Ok(in_time(database.close()).await?)
     }
 
     /// Reads the checkpoints, checks that the log still has what lies behind them, and begins there.
     async fn resume(&self, database: &mut PgConnection, source: &mut Source) -> Result<(), Stop> {
+        // In this order: meanwhile another projector may go on, so the ends must be newer than what is compared with them.
+        let known = checkpoint::load(database, self.projection).await?;
         let extents = source.extents()?;
         if let Some(cluster_id) = source.cluster_id() {
             checkpoint::check_cluster(database, &cluster_id).await?;
         }
-        let starts: Vec<_> = extents.iter().map(|(place, extent)| (*place, extent.low)).collect();
-        checkpoint::create(database, self.projection, &starts).await?;
-        let checkpoints = checkpoint::load(database, self.projection).await?;
-        for (place @ (topic, partition), Checkpoint { next, .. }) in &checkpoints {
+        for (place @ (topic, partition), Checkpoint { next, .. }) in &known {
             let replaced = |what: String| {
                 let what = format!("{topic}/{partition} is folded up to offset {next}, but {what}");
                 Stop::LogReplaced(format!("{what}: the topic was replaced, truncated or pruned"))
@@ -130,14 +143,16 @@ impl Session {
                 Some(_) => {}
             }
         }
+        let starts: Vec<_> = extents.iter().map(|(place, extent)| (*place, extent.low)).collect();
+        checkpoint::create(database, self.projection, &starts).await?;
         checkpoint::note_failure(database, self.projection, None).await?;
-        Ok(source.start(checkpoints)?)
+        Ok(source.start(checkpoint::load(database, self.projection).await?)?)
     }
 
     /// One batch, one transaction: the checkpoint first, then the rows.
     async fn commit(&self, database: &mut PgConnection, batch: &Batch) -> Result<(), Stop> {
         let name = self.projection.name();
-        let span = tracing::debug_span!(
+        let span = tracing::info_span!(
             "fold",
             projection.name = name,
             batch.records = batch.entries.len(),
@@ -193,7 +208,7 @@ impl Session {
     /// So that whoever asks why it stands still is told. When that fails too, the log of this process still says it.
     async fn note_failure(&self, stop: &Stop) {
         let noted = async {
-            let mut database = PgConnection::connect_with(&self.database).await?;
+            let mut database = in_time(PgConnection::connect_with(&self.database)).await?;
             checkpoint::note_failure(&mut database, self.projection, Some(&stop.to_string())).await
         };
         if let Err(error) = noted.await {
@@ -211,6 +226,14 @@ impl Session {
                 Error::LogReplaced { projection, detail: stop.to_string() }
             }
         }
+    }
+}
+
+/// What Postgres does, or the error that it took too long: a connection can die without a sign.
+async fn in_time<T, E: From<sqlx::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    match tokio::time::timeout(DATABASE_TIMEOUT, work).await {
+        Ok(done) => done,
+        Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into()),
     }
 }
 

@@ -191,12 +191,19 @@ impl<D: Decider> Desk<'_, D> {
         if let Some(expired_at) = header.expires.filter(|expires| *expires <= cause.time) {
             return Err(Common::Expired { expired_at }.to_rejection());
         }
-        let actual = entry.map_or(0, |entry| entry.version);
-        if let Some(expected) = header.expected_version.filter(|expected| *expected != actual) {
-            return Err(Common::VersionMismatch { expected, actual }.to_rejection());
+        let decision = D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref())
+            .map_err(|rejection| rejection.to_rejection());
+        // What the caller may not see has no version to tell either.
+        if matches!(&decision, Err(rejection) if rejection.kind == RejectionKind::NotFound) {
+            return decision;
         }
-        D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref())
-            .map_err(|r| r.to_rejection())
+        let actual = entry.map_or(0, |entry| entry.version);
+        match header.expected_version {
+            Some(expected) if expected != actual => {
+                Err(Common::VersionMismatch { expected, actual }.to_rejection())
+            }
+            _ => decision,
+        }
     }
 
     /// Writes the events and moves the draft on. Returns the version of the last.

@@ -1,6 +1,7 @@
 //! Finds PostgreSQL's programs. A candidate counts only when it runs: a binary whose libraries
 //! are missing is no binary. The data directory belongs to the major version that made it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
@@ -32,9 +33,11 @@ impl Binaries {
         let versions = versions.into_iter().collect::<Vec<_>>().join(", ");
         let chosen = match data_version {
             Some(wanted) => found.into_iter().find(|(major, _)| major.to_string() == wanted),
-            None => {
-                found.into_iter().filter(|(major, _)| *major >= VERSION_MIN).max_by_key(|(major, _)| *major)
-            }
+            // Of two of the same age the likelier one, which comes first.
+            None => found
+                .into_iter()
+                .filter(|(major, _)| *major >= VERSION_MIN)
+                .min_by_key(|(major, _)| Reverse(*major)),
         };
         match (chosen, data_version) {
             (Some((_, directory)), _) => Ok(Self { directory }),

@@ -1,0 +1,126 @@
+# shellcheck shell=bash
+# What deploy/up, deploy/test and .ci/run share: find or install what a build needs, and build.
+# Sourced, never run. It changes nothing when everything is there.
+
+set -euo pipefail
+
+root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
+target="${CARGO_TARGET_DIR:-$root/target}"
+java_min=17
+postgres_min=15
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$1"; exit "${2:-3}"; }
+
+# at_least HAVE WANT: compares versions such as 1.95 and 1.100.
+at_least() { [[ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" == "$2" ]]; }
+
+rust_min() { sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml"; }
+
+has_rust() {
+    local version
+    command -v cargo >/dev/null || return 1
+    # From the clone, so that a toolchain file or an override for it counts.
+    version="$(cd -- "$root" && rustc --version 2>/dev/null | cut -d ' ' -f 2)"
+    [[ -n "$version" ]] && at_least "$version" "$(rust_min)"
+}
+
+# Chooses a toolchain that is already installed; leaves PATH and RUSTUP_TOOLCHAIN to match.
+find_rust() {
+    has_rust && return
+    if [[ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]]; then
+        PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+        export PATH
+        has_rust && return
+    fi
+    command -v rustup >/dev/null || return 1
+    local toolchain
+    while read -r toolchain _; do
+        export RUSTUP_TOOLCHAIN="$toolchain"
+        has_rust && return
+    done < <(rustup toolchain list)
+    unset RUSTUP_TOOLCHAIN
+    return 1
+}
+
+has_compiler() { command -v cc >/dev/null && command -v make >/dev/null; }
+
+has_java() {
+    local java=java major
+    [[ -z "${JAVA_HOME:-}" ]] || java="$JAVA_HOME/bin/java"
+    major="$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)" || return 1
+    [[ -n "$major" ]] && ((major >= java_min))
+}
+
+has_maven() { [[ -n "${KAFKA_HOME:-}" ]] || command -v mvn >/dev/null; }
+
+has_postgres() {
+    local candidate major
+    for candidate in "${PG_BINDIR:-}" /usr/lib/postgresql/*/bin /usr/pgsql-*/bin ${PATH//:/ }; do
+        [[ -x "$candidate/postgres" && -x "$candidate/initdb" ]] || continue
+        major="$("$candidate/postgres" --version 2>/dev/null | sed -n 's/.*(PostgreSQL) \([0-9]*\).*/\1/p')"
+        [[ -n "$major" ]] && ((major >= postgres_min)) && return
+    done
+    return 1
+}
+
+as_root() { if ((EUID == 0)); then "$@"; else sudo "$@"; fi; }
+
+can_install() {
+    command -v apt-get >/dev/null || return 1
+    # Without a terminal sudo could not ask for a password.
+    ((EUID == 0)) || { command -v sudo >/dev/null && { [[ -t 0 ]] || sudo -n true 2>/dev/null; }; }
+}
+
+apt_install() {
+    # Debian's package would make a cluster and start it on port 5432; nobody asked for that.
+    local no_cluster=/etc/postgresql-common/createcluster.d/factfold.conf
+    if [[ " $* " == *" postgresql "* ]]; then
+        as_root mkdir -p "${no_cluster%/*}"
+        echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
+    fi
+    local installed=0
+    as_root apt-get -qq update >&2 &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >&2 ||
+        installed=$?
+    as_root rm -f "$no_cluster"
+    ((installed == 0)) || die "apt-get could not install $*: see above."
+}
+
+# Makes sure that everything a build and a start need is there.
+need_everything() {
+    local packages=()
+    has_compiler || packages+=(gcc libc6-dev make)
+    find_rust || packages+=(rustc-web cargo-web)
+    has_java || packages+=(default-jre-headless)
+    has_maven || packages+=(maven)
+    has_postgres || packages+=(postgresql)
+    if ((${#packages[@]} > 0)); then
+        can_install || die "Missing here, by their Debian names: ${packages[*]}. Run as root: apt-get install -y ${packages[*]}"
+        say "Installing ${packages[*]} ..."
+        apt_install "${packages[@]}"
+    fi
+    hash -r
+    find_rust || die "Rust $(rust_min) or newer is needed: run 'rustup update stable', or install rustup."
+    has_compiler || die "A C compiler and make are needed: install gcc and make."
+    has_java || die "Java $java_min or newer is needed: install it, or set JAVA_HOME."
+    has_maven || die "Maven is needed to fetch Kafka: install it, or set KAFKA_HOME."
+    has_postgres || die "PostgreSQL $postgres_min or newer is needed: install it, or set PG_BINDIR."
+}
+
+# build PROFILE MINUTES ARGS...: builds the factfold binary, says how long that takes the first
+# time (MINUTES on two cores), and leaves its path in $factfold.
+build() {
+    local profile="$1" minutes="$2" directory="$1"
+    shift 2
+    [[ "$profile" != dev ]] || directory=debug
+    factfold="$target/$directory/factfold"
+    if [[ ! -x "$factfold" ]]; then
+        local cores
+        cores="$(nproc)"
+        ((cores <= 8)) || cores=8
+        say "Building factfold ($profile). The first time this takes about $(((minutes * 2 + cores - 1) / cores)) minutes on this machine ..."
+    fi
+    cargo build --manifest-path "$root/Cargo.toml" --target-dir "$target" --locked \
+        --profile "$profile" -p factfold --bin factfold "$@" || die "The build failed: see above." 1
+}

@@ -1,0 +1,77 @@
+//! Events become rows.
+
+use factfold_projections::Projection;
+use factfold_schemas::{
+    command::Auth,
+    ids::{GoodsId, OrderId, UserId},
+    orders::{Line, Status},
+    topics::Service,
+};
+
+use crate::world::{
+    World, cause, eur, goods_added, line_reserved, order_confirmed, order_created, order_events, order_paid,
+    stock_adjusted,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_shows_in_every_read_model() {
+    let world = World::new().await;
+    let (reads, projecting) = (world.read_side().await, world.project());
+    let (tea, order, user) = (GoodsId::generate(), OrderId::generate(), UserId::generate());
+
+    world.decide_goods(tea, 1, vec![goods_added(10)]).await;
+    let adjusted = world.decide_goods(tea, 2, vec![stock_adjusted(5, 15)]).await;
+    let created = world.decide_order(order, 1, vec![order_created(user, &[tea])]).await;
+    let confirmed = world.decide_order(order, 2, vec![line_reserved(0, 399), order_confirmed(798)]).await;
+    let paid = world.decide_order(order, 4, vec![order_paid(798)]).await;
+
+    world.see(&reads, Projection::Goods, adjusted).await;
+    let goods = reads.goods(tea).await.expect("Postgres").expect("the goods");
+    assert_eq!((goods.version, goods.stock, goods.price), (2, 15, eur(399)));
+
+    world.see(&reads, Projection::Orders, paid).await;
+    let shown = reads.order(order).await.expect("Postgres").expect("the order");
+    assert_eq!((shown.version, shown.status, shown.user_id), (4, Status::Paid, user));
+    assert_eq!((shown.total, shown.paid, shown.refunded), (Some(eur(798)), Some(eur(798)), None));
+    assert_eq!(shown.lines, [Line { goods_id: tea, quantity: 2, unit_price: Some(eur(399)) }]);
+    assert_eq!((shown.created_at, shown.updated_at), (cause(created).time, cause(paid).time));
+
+    world.see(&reads, Projection::OrderTimeline, paid).await;
+    let timeline = reads.order_timeline(order).await.expect("Postgres");
+    let told: Vec<_> =
+        timeline.iter().map(|entry| (entry.version, entry.event.as_str(), entry.decided)).collect();
+    let expected = [
+        (1, "OrderCreated", created),
+        (2, "LineReserved", confirmed),
+        (3, "OrderConfirmed", confirmed),
+        (4, "OrderPaid", paid),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(timeline[3].data["amount"]["amount"], 798);
+    assert_eq!(timeline[3].correlation.as_deref(), Some("together"));
+
+    world.see(&reads, Projection::CommandOutcomes, confirmed).await;
+    let outcome = reads.command(&cause(confirmed).command_id, Some(confirmed)).await.expect("Postgres");
+    let outcome = outcome.expect("it is decided");
+    assert_eq!(outcome.answer, factfold_schemas::record::Answer::Accepted { version: 3 });
+    assert_eq!(reads.command("another id", Some(confirmed)).await.expect("Postgres"), None);
+    projecting.stop().await.expect("nothing went wrong");
+}
+
+/// Who did it is kept with what was done.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_timeline_says_on_whose_behalf() {
+    let world = World::new().await;
+    let (reads, projecting) = (world.read_side().await, world.project());
+    let order = OrderId::generate();
+    let position = world.store(Service::Orders, &order.stream()).await;
+    let mut records = order_events(order, 1, position, vec![order_created(UserId::generate(), &[])]);
+    records[0].2.headers.push(("ce_authtype".into(), b"user".to_vec()));
+    records[0].2.headers.push(("ce_authid".into(), b"ada".to_vec()));
+    world.commit(&records).await;
+
+    world.see(&reads, Projection::OrderTimeline, position).await;
+    let timeline = reads.order_timeline(order).await.expect("Postgres");
+    assert_eq!(timeline[0].auth, Some(Auth::User("ada".to_owned())));
+    projecting.stop().await.expect("nothing went wrong");
+}
