@@ -74,7 +74,7 @@ impl Log {
             asking(cluster).create_with_context(LastError::default()).context("making a Kafka client")?;
         let metadata = client.fetch_metadata(None, REACH).map_err(|error| {
             // Why it failed is told beside the answer, to whoever polls.
-            client.poll(Duration::ZERO);
+            while client.poll(Duration::from_millis(100)).is_some() {}
             let why = client.context().take().unwrap_or_else(|| error.to_string());
             anyhow!("no Kafka answers at {} within {} s ({why})", cluster.brokers, REACH.as_secs())
         })?;
@@ -190,9 +190,12 @@ impl LastError {
 
 impl ClientContext for LastError {
     fn error(&self, error: KafkaError, reason: &str) {
-        // That all brokers are down is known; why, is said before.
+        // That all brokers are down says nothing; what was said before says why.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            // The broker's name stands first, and how often it was tried last.
+            let sentence = reason.split_once("bootstrap: ").map_or(reason, |(_, sentence)| sentence);
+            let sentence = sentence.split_once(" (after ").map_or(sentence, |(sentence, _)| sentence);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.to_owned());
         }
     }
 }
