@@ -220,7 +220,7 @@ async fn what_is_wrong_is_said_before_anything_is_written() {
     }
     assert_eq!(cli.run(&["send", "ExpireOrder", "--data", "{}"]).code, 2, "only the system sends it");
     // Nobody decides here: it is stored, and that is what is said.
-    let pending = cli.run(&["send", "AddGoods", "--wait", "1s", "--data", &tea()]);
+    let pending = cli.run(&["send", "AddGoods", "--wait", "5s", "--data", &tea()]);
     assert!(pending.code == 3 && pending.err.contains("pending"), "{}", pending.err);
     assert_eq!(world.read(Service::Goods.commands()).len(), 1);
     assert!(cli.ok(&["topics", "create"]).contains("there already"));

@@ -74,8 +74,11 @@ impl Log {
             asking(cluster).create_with_context(LastError::default()).context("making a Kafka client")?;
         let metadata = client.fetch_metadata(None, REACH).map_err(|error| {
             // Why it failed is told beside the answer, to whoever polls.
-            while client.poll(Duration::from_millis(100)).is_some() {}
-            let why = client.context().take().unwrap_or_else(|| error.to_string());
+            let hear = |_| {
+                client.poll(Duration::from_millis(50));
+                client.context().take()
+            };
+            let why = (0..10).find_map(hear).unwrap_or_else(|| error.to_string());
             anyhow!("no Kafka answers at {} within {} s ({why})", cluster.brokers, REACH.as_secs())
         })?;
         let topics = metadata.topics().iter();
