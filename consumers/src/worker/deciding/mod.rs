@@ -222,7 +222,7 @@ impl<D: Decider> Desk<'_, D> {
             version += 1;
             state = D::evolve(state, &data);
             let event = Recorded { stream: stream.clone(), version, cause: cause.clone(), data };
-            count(event.data.type_name());
+            note(event.data.type_name(), &event.cause);
             self.produce(D::SERVICE.events(), event.record(D::SERVICE));
         }
         if let Some(state) = state {
@@ -298,7 +298,7 @@ impl<D: Decider> Desk<'_, D> {
     fn outcome(&mut self, stream: Option<StreamId>, cause: Cause, outcome: Outcome) {
         let after = self.partition.gave_events().map(|offset| Position { offset, ..self.at });
         let outcome = RecordedOutcome { stream, cause, after, outcome };
-        count(outcome.outcome.type_name());
+        note(outcome.outcome.type_name(), &outcome.cause);
         self.produce(D::SERVICE.outcomes(), outcome.record(D::SERVICE));
         self.partition.decided(self.at.offset, false);
     }
@@ -334,8 +334,13 @@ impl<D: Decider> Desk<'_, D> {
     }
 }
 
-fn count(type_name: &str) {
-    metrics::counter!("factfold_traces_total", "type" => type_name.to_owned()).increment(1);
+/// Counts a trace, and lets the one who follows a request find it: the event or outcome is in the open transaction.
+fn note(type_name: &'static str, cause: &Cause) {
+    metrics::counter!("factfold_traces_total", "type" => type_name).increment(1);
+    tracing::debug!(
+        trace.parent = cause.traceparent, command.id = cause.command_id, kafka.position = %cause.decided,
+        "decided: {type_name}"
+    );
 }
 
 /// The beginning of a text from outside, for a message.
