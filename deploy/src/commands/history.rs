@@ -7,10 +7,10 @@ use factfold_schemas::{
     ids::{GoodsId, OrderId},
     kafka::Cluster,
     partitioner::partition_of,
-    record::Rejected,
     topics::Service,
 };
 
+use super::readable;
 use crate::{
     blocking::{self, Stop, interrupted},
     data_dir::DataDir,
@@ -75,7 +75,7 @@ fn history(args: &Args, service: Service, cluster: &Cluster, stop: &Stop) -> Res
         if record.key() == Some(args.stream.as_bytes()) {
             found = true;
             match &mut lines {
-                None => rows.push((row(&record), what(&record))),
+                None => rows.push((row(&record), readable::data(&record))),
                 Some(lines) => {
                     line.clear();
                     envelope::write(&record, &mut line);
@@ -118,17 +118,6 @@ fn row(record: &Record<'_>) -> Row {
         header("ce_causationid"),
         header("ce_correlationid"),
     ]
-}
-
-/// The data, on one line; of a rejection, its sentence.
-fn what(record: &Record<'_>) -> String {
-    let text = String::from_utf8_lossy(record.value().unwrap_or_default()).replace(['\n', '\r'], " ");
-    match serde_json::from_str::<Rejected>(&text) {
-        Ok(Rejected { command, rejection }) if record.header("ce_type") == Some("Rejected") => {
-            format!("{command}: {}: {}", rejection.name, rejection.detail)
-        }
-        _ => text,
-    }
 }
 
 /// A line for each event, and its data below; a correlation that no event has gets no column.

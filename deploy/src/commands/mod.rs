@@ -3,10 +3,12 @@
 
 mod arguments;
 mod config;
+mod dead_letters;
 mod gateway;
 mod history;
 mod prepare;
 mod projector;
+mod readable;
 mod replay;
 mod role;
 mod schemas;
@@ -48,6 +50,7 @@ enum Command {
     History(Within<history::Args>),
     Replay(Within<replay::Args>),
     Topics(Within<topics::Args>),
+    DeadLetters(dead_letters::Args),
     Config(Within<config::Args>),
     Schemas(schemas::Args),
     #[command(hide = true)]
@@ -111,6 +114,7 @@ impl Cli {
                 let (args, data) = within.split(before)?;
                 topics::run(args, data).await
             }
+            Command::DeadLetters(args) => dead_letters::run(args, before).await,
             Command::Config(within) => {
                 let (args, data) = within.split(before)?;
                 config::run(&args, data)

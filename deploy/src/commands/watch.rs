@@ -4,7 +4,7 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use factfold_schemas::{kafka::Cluster, topics::Service};
 
-use super::arguments;
+use super::{arguments, readable};
 use crate::{
     blocking::{self, Stop},
     data_dir::DataDir,
@@ -96,8 +96,7 @@ fn readable(record: &Record<'_>, name: &str) -> String {
     let stream = record.key().map_or("-".into(), String::from_utf8_lossy);
     let mut text = format!("{}  {stream:<42}", envelope::time(record.time()));
     let version = record.header("ce_streamversion").map(|version| format!("v{version}")).unwrap_or_default();
-    let value = String::from_utf8_lossy(record.value().unwrap_or_default());
     // Writing to a String cannot fail.
-    let _ = write!(text, "  {version:<4}  {name:<16}  {}", value.replace(['\n', '\r'], " "));
+    let _ = write!(text, "  {version:<4}  {name:<16}  {}", readable::data(record));
     text
 }

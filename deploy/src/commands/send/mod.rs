@@ -5,7 +5,7 @@ mod many;
 mod one;
 mod outcome;
 mod replies;
-mod sender;
+pub(super) mod sender;
 mod until;
 pub(super) mod vocabulary;
 
@@ -131,10 +131,14 @@ fn duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "expected a time as 5s, 2m or 1h30m".to_owned())
 }
 
-/// What is wrong with a command, a line for each field.
-pub(super) fn misfits(what: &str, misfits: &[Misfit]) -> Failure {
-    let lines: Vec<_> = misfits.iter().map(said).collect();
-    Failure::Usage(anyhow!("{what} was not sent:\n{}", lines.join("\n")))
+/// What is wrong with a command.
+fn misfits(what: &str, misfits: &[Misfit]) -> Failure {
+    Failure::Usage(anyhow!("{what} was not sent:\n{}", misfits_said(misfits)))
+}
+
+/// A line for each field that is wrong.
+pub(super) fn misfits_said(misfits: &[Misfit]) -> String {
+    misfits.iter().map(said).collect::<Vec<_>>().join("\n")
 }
 
 fn said(misfit: &Misfit) -> String {

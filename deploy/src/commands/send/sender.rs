@@ -110,7 +110,7 @@ impl Sender {
 }
 
 /// Who sends: `/cli/<user>`. A repeat under the same id must come from the same.
-pub(super) fn source() -> String {
+pub(crate) fn source() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
     format!("/cli/{}", user.map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name))
 }

@@ -15,7 +15,7 @@ use factfold_schemas::{
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The commands that people may send.
+/// The commands that may be sent.
 #[derive(Debug)]
 pub(crate) struct Vocabulary(BTreeMap<String, (Service, Validator)>);
 
@@ -29,14 +29,21 @@ pub(crate) struct Checked {
 }
 
 impl Vocabulary {
+    /// Those that people send.
     pub(crate) fn new() -> Self {
+        let mut all = Self::with_internal();
+        let internal = [goods::Command::INTERNAL, orders::Command::INTERNAL].concat();
+        all.0.retain(|name, _| !internal.contains(&name.as_str()));
+        all
+    }
+
+    /// Also those that only the system's own reactors and timers send.
+    pub(crate) fn with_internal() -> Self {
         let of_service = |service| {
             let validators = Validator::of_commands(service).into_iter();
             validators.map(move |(name, validator)| (name, (service, validator)))
         };
-        let internal = [goods::Command::INTERNAL, orders::Command::INTERNAL].concat();
-        let all = Service::ALL.into_iter().flat_map(of_service);
-        Self(all.filter(|(name, _)| !internal.contains(&name.as_str())).collect())
+        Self(Service::ALL.into_iter().flat_map(of_service).collect())
     }
 
     /// The service that decides commands of this type.
