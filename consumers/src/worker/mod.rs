@@ -255,6 +255,13 @@ impl<P: Processor> Worker<P> {
             if is_start {
                 self.starts.insert(partition, next);
             }
+            if !self.assignment.is_taking() {
+                tracing::info!(
+                    group = self.group,
+                    partitions = self.assignment.live().len(),
+                    "all partitions are taken over"
+                );
+            }
         }
         self.status.0.store(self.assignment.live().len(), Ordering::Relaxed);
         Ok(())

@@ -121,7 +121,7 @@ impl Takeover {
                 let (topic, partition) = partition;
                 return Err(Error::NotTheSameLog { topic, partition, committed: next, but });
             }
-            tracing::info!(
+            tracing::debug!(
                 group = self.group, kafka.topic = %partition.0, kafka.partition = partition.1, kafka.offset = next,
                 duration_ms = began.elapsed().as_millis(), "taken over"
             );
