@@ -1,8 +1,6 @@
 //! What one record leads to, without a broker: records go in, records come out, and folding what came out gives back what
 //! was known.
 
-use std::time::Duration;
-
 use factfold_schemas::{
     cloudevents::Outgoing,
     goods::{AddGoods, AdjustStock, Command, Event},
@@ -26,8 +24,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let settings = Settings { repeats_age: Duration::from_secs(3600), ..Settings::new("test") };
-        let mut deciding = Deciding::<GoodsDecider>::new(Layout::even(PARTITIONS), &settings);
+        let hour = Duration::from_secs(3600);
+        let mut deciding = Deciding::<GoodsDecider>::new(Layout::even(PARTITIONS), 1000, hour);
         for partition in 0..PARTITIONS {
             let empty = deciding.empty();
             deciding.adopt((Service::Goods.commands(), partition), empty);

@@ -5,7 +5,7 @@ mod partition;
 mod read;
 mod repeats;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use factfold_schemas::{
     cloudevents::Incoming,
@@ -30,7 +30,7 @@ use self::{
     repeats::{First, FirstOutcome, Identity, timestamp},
 };
 use super::{
-    Settings, Shutdown, Status, Worker,
+    Settings, Shutdown, Status,
     error::Error,
     layout::Layout,
     processor::{Processor, Produce, Target, TopicPartition},
@@ -56,13 +56,13 @@ pub fn run<D: Decider>(
     shutdown: Shutdown,
     status: Status,
 ) -> Result<(), Error> {
-    let deciding = Deciding::<D>::new(Layout::read(cluster)?, &settings);
-    Worker::new(deciding, cluster, settings, shutdown, status)?.run()
+    let (max, age) = (settings.repeats_max, settings.repeats_age);
+    super::run(cluster, settings, shutdown, status, |layout| Deciding::<D>::new(layout, max, age))
 }
 
 impl<D: Decider> Deciding<D> {
-    fn new(layout: Layout, settings: &Settings) -> Self {
-        let empty = Partition::new(settings.repeats_max, settings.repeats_age);
+    fn new(layout: Layout, repeats_max: usize, repeats_age: Duration) -> Self {
+        let empty = Partition::new(repeats_max, repeats_age);
         Self { layout, empty, partitions: HashMap::new(), touched: Vec::new() }
     }
 }
