@@ -32,10 +32,17 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
-    let report = run(Args::parse()).await?;
-    println!("{report}");
-    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(report) => {
+            println!("{report}");
+            if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("checker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(args: Args) -> Result<Report> {

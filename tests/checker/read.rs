@@ -31,7 +31,7 @@ pub struct Unreadable {
     /// The name of the reason.
     pub reason: &'static str,
     /// What is around it, where that can be read.
-    pub header: Option<Header>,
+    pub header: Option<Box<Header>>,
     /// The type, where there is one.
     pub type_name: String,
 }
@@ -64,7 +64,7 @@ impl Command {
         let nobody = || Header::new(self.at.to_string(), format!("/topics/{}", self.at.topic));
         match &self.read {
             Ok(readable) => readable.header.clone(),
-            Err(unreadable) => unreadable.header.clone().unwrap_or_else(nobody),
+            Err(unreadable) => unreadable.header.as_deref().cloned().unwrap_or_else(nobody),
         }
     }
 
@@ -112,7 +112,7 @@ fn read(record: &Record, at: Position) -> Result<Readable, Unreadable> {
     let Ok(event) = CloudEvent::read(&incoming) else { return Err(refused("no-cloud-event")) };
     let Ok(header) = Header::read(&event, at) else { return Err(refused("invalid-header")) };
     match event.get("type") {
-        None => Err(Unreadable { header: Some(header), ..refused("no-type") }),
+        None => Err(Unreadable { header: Some(Box::new(header)), ..refused("no-type") }),
         Some(name) => {
             let type_name = name.to_owned();
             Ok(Readable { stream, header, type_name, value: event.data.into_owned() })

@@ -1,5 +1,8 @@
 //! End-to-end and protocol tests, on a real Kafka and a real Postgres that `deploy/test` starts for the whole run. One file
 //! a promise; each test has a namespace of its own.
 
+mod installation;
+mod kill;
+mod load;
 mod worker_protocol;
 mod world;
