@@ -5,12 +5,14 @@
 
 use std::{
     collections::HashMap,
+    ops::ControlFlow,
     sync::mpsc::Sender,
     thread,
     time::{Duration, Instant},
 };
 
 use factfold_schemas::{
+    cloudevents::Incoming,
     kafka::{Cluster, incoming},
     topics::Topic,
 };
@@ -100,11 +102,13 @@ impl Takeover {
             let committed = committed.get(&partition).copied();
             let next = match committed {
                 Some(next) => next,
-                None => self.start(partition, &histories, clients.watermarks(partition)?.0)?,
+                None => self.start(&clients, partition, &histories)?,
             };
             let mut state = empty.clone();
             if H::FOLDS {
-                clients.fold(&histories, &mut state, self)?;
+                clients.read(&histories, self, |topic, record| {
+                    state.fold(topic, record).map(ControlFlow::Continue)
+                })?;
             }
             let (low, high) = clients.watermarks(partition)?;
             let but = match state.finish() {
@@ -117,7 +121,7 @@ impl Takeover {
                 let (topic, partition) = partition;
                 return Err(Error::NotTheSameLog { topic, partition, committed: next, but });
             }
-            tracing::info!(
+            tracing::debug!(
                 group = self.group, kafka.topic = %partition.0, kafka.partition = partition.1, kafka.offset = next,
                 duration_ms = began.elapsed().as_millis(), "taken over"
             );
@@ -128,14 +132,21 @@ impl Takeover {
         Ok(())
     }
 
-    /// Where to begin without a committed offset: at the start, but only where nothing was done before (rule 6).
-    fn start(&self, of: TopicPartition, histories: &[&History], low: i64) -> Result<i64, Error> {
-        match histories.iter().find(|history| history.end > 0) {
-            None => Ok(low),
+    /// Where to begin without a committed offset: at the start, but only where nothing was done before (rule 6). What was
+    /// aborted was not done: a first transaction that failed must not keep the system from ever starting.
+    fn start(&self, clients: &Clients<'_>, of: TopicPartition, histories: &[&History]) -> Result<i64, Error> {
+        let mut done = histories.iter().find(|history| history.start > 0).map(|history| history.topic.0);
+        if done.is_none() {
+            clients.read(histories, self, |topic, _| {
+                done = Some(topic);
+                Ok(ControlFlow::Break(()))
+            })?;
+        }
+        match done {
+            None => Ok(clients.watermarks(of)?.0),
             Some(history) => {
                 let (topic, partition) = of;
-                let group = self.group.clone();
-                Err(Error::NoOffset { group, topic, partition, history: history.topic.0 })
+                Err(Error::NoOffset { group: self.group.clone(), topic, partition, history })
             }
         }
     }
@@ -233,12 +244,12 @@ impl<'a> Clients<'a> {
         Ok(histories)
     }
 
-    /// Folds these partitions to their ends.
-    fn fold<H: Hydrate>(
+    /// Reads these partitions to their ends, or for as long as `each` wants more.
+    fn read(
         &self,
         histories: &[&History],
-        state: &mut H,
         takeover: &Takeover,
+        mut each: impl FnMut(Topic, &Incoming<'_>) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
         let doing = "reading a history";
         let mut open: Vec<&History> =
@@ -260,8 +271,10 @@ impl<'a> Clients<'a> {
             match self.committed.poll(Duration::from_millis(5)) {
                 Some(Ok(message)) => {
                     progress = Instant::now();
-                    if let Some(topic) = topics.get(message.topic()) {
-                        state.fold(*topic, &incoming(&message))?;
+                    if let Some(topic) = topics.get(message.topic())
+                        && each(*topic, &incoming(&message))?.is_break()
+                    {
+                        break;
                     }
                     continue;
                 }

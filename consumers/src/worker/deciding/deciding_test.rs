@@ -1,8 +1,6 @@
 //! What one record leads to, without a broker: records go in, records come out, and folding what came out gives back what
 //! was known.
 
-use std::time::Duration;
-
 use factfold_schemas::{
     cloudevents::Outgoing,
     goods::{AddGoods, AdjustStock, Command, Event},
@@ -26,8 +24,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let settings = Settings { repeats_age: Duration::from_secs(3600), ..Settings::new("test") };
-        let mut deciding = Deciding::<GoodsDecider>::new(Layout::even(PARTITIONS), &settings);
+        let hour = Duration::from_secs(3600);
+        let mut deciding = Deciding::<GoodsDecider>::new(Layout::even(PARTITIONS), 1000, hour);
         for partition in 0..PARTITIONS {
             let empty = deciding.empty();
             deciding.adopt((Service::Goods.commands(), partition), empty);
@@ -314,6 +312,11 @@ fn a_command_past_its_time_or_version_is_rejected() {
         rejection(&send(&mut bench, Header { expected_version, ..Header::new("3", "/s") })),
         "version-mismatch"
     );
+    // What is not there (or not for the caller to see) has no version to tell.
+    let nowhere = GoodsId::generate();
+    let header = Header { expected_version, ..Header::new("5", "/s") };
+    let out = bench.put(&header.record_of(Service::Goods, &nowhere.stream(), &take(1)), home(nowhere));
+    assert_eq!(rejection(&out), "goods-not-found");
     let expected_version = Some(1);
     assert_eq!(events(&send(&mut bench, Header { expected_version, ..Header::new("4", "/s") })).len(), 1);
 }

@@ -1,0 +1,182 @@
+//! The whole system in this process, in a namespace of its own: every role, and clients of its HTTP API.
+
+use std::{env, path::PathBuf, time::Duration};
+
+use factfold::{
+    roles::Roles,
+    settings::{Sourced, Sources},
+};
+use factfold_producers::access::{Keys, Role};
+use factfold_schemas::{ids::UserId, topics::Service};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use crate::world::World;
+
+/// A running system.
+pub(crate) struct System {
+    pub(crate) world: World,
+    pub(crate) http: String,
+    keys: Keys,
+    folder: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Somebody who calls.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: String,
+    client: reqwest::Client,
+    token: Option<String>,
+    /// Whom the token names.
+    pub(crate) user: UserId,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl System {
+    /// Starts every role.
+    pub(crate) async fn start() -> Self {
+        let world = World::new().await;
+        let folder = env::temp_dir().join(format!("factfold-{}", world.name()));
+        let flags = vec![
+            ("brokers", world.cluster.brokers.clone()),
+            ("database_url", env::var("DATABASE_URL").expect("DATABASE_URL is not set: run deploy/test")),
+            ("namespace", world.name()),
+            ("session_timeout_ms", "6000".to_owned()),
+            ("transaction_timeout_ms", "5000".to_owned()),
+            ("connections_max", "4".to_owned()),
+        ];
+        let settings = Sourced::read(Sources { flags, ..Sources::default() }).expect("settings").settings;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let http = format!("http://{}", listener.local_addr().expect("an address"));
+        let key_file = folder.join("token.pem");
+        let mut roles = Roles::new(settings, &folder, 0).expect("roles");
+        Service::ALL.into_iter().for_each(|service| roles.add_worker(service));
+        roles.add_projector().await.expect("a projector");
+        roles.wait_for_workers().await.expect("workers");
+        roles.add_gateway(listener, &key_file).await.expect("a gateway");
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(roles.run(async {
+            // Dropped or sent, it is over.
+            let _ = stopped.await;
+        }));
+        let keys = Keys::load_or_create(&key_file).expect("keys");
+        let system = Self { world, http, keys, folder, stop: Some(stop), running };
+        system.client(&[]).ready().await;
+        system
+    }
+
+    /// Somebody new, with these roles.
+    pub(crate) fn client(&self, roles: &[Role]) -> Client {
+        let user = UserId::generate();
+        let token = self.keys.issue(user, roles, Duration::from_secs(600)).expect("a token");
+        Client { http: self.http.clone(), client: reqwest::Client::new(), token: Some(token), user }
+    }
+
+    /// Somebody who shows this instead of a token.
+    pub(crate) fn impostor(&self, token: Option<&str>) -> Client {
+        Client { token: token.map(str::to_owned), ..self.client(&[]) }
+    }
+
+    /// Stops every role.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        self.running.await.expect("no panic").expect("every role stopped well");
+        // What is left is a key that opens nothing.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Client {
+    /// A request; more headers as `name: value`.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.http));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Answer { status, headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, None, &[]).await
+    }
+
+    /// A read that has seen this position.
+    pub(crate) async fn get_at(&self, path: &str, position: &str) -> Answer {
+        self.ask(Method::GET, path, None, &[("factfold-at-least", position)]).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.ask(Method::POST, path, Some(body), &[]).await
+    }
+
+    async fn ready(&self) {
+        let deadline = std::time::Instant::now() + crate::world::PATIENCE;
+        loop {
+            let answer = self.get("/readyz").await;
+            if answer.status == StatusCode::OK {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "not ready: {}", answer.body);
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Answer {
+    /// The answer, which must have this status.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self
+    }
+
+    /// A problem of this name, with this status.
+    #[track_caller]
+    pub(crate) fn expect_problem(self, status: u16, name: &str) -> Self {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.body);
+        assert_eq!(self.body["type"], format!("/problems/{name}"), "{}", self.body);
+        self.expect(status)
+    }
+
+    /// A header.
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name}: {:?}", self.headers))
+            .to_str()
+            .expect("text")
+    }
+
+    /// A field that is a text.
+    #[track_caller]
+    pub(crate) fn text(&self, field: &str) -> String {
+        self.body[field].as_str().unwrap_or_else(|| panic!("no {field}: {}", self.body)).to_owned()
+    }
+}
