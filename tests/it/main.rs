@@ -3,6 +3,9 @@
 
 mod cli;
 mod goods;
+mod installation;
+mod kill;
+mod load;
 mod plain_client;
 mod system;
 mod takeover;
