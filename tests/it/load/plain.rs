@@ -55,8 +55,11 @@ impl Plain {
 pub(crate) async fn plain_client(load: &Load, cluster: &Cluster) {
     let producer: FutureProducer = cluster.client().create().expect("a producer");
     let mut dice = Dice::new();
+    let mut written = 0;
     while !load.is_over() {
+        load.pace(written).await;
         let records: Vec<Plain> = (0..AT_ONCE).flat_map(|_| make(load, &mut dice)).collect();
+        written += records.len();
         let writes = records.iter().map(|record| write(load, cluster, &producer, record));
         futures::future::join_all(writes).await;
     }
