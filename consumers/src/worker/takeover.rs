@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::mpsc::Sender,
     thread,
     time::{Duration, Instant},
@@ -38,6 +39,8 @@ pub(super) struct Taken<H> {
     pub(super) next: i64,
     /// What its histories say.
     pub(super) state: H,
+    /// How many records of them were read for it.
+    pub(super) folded: u64,
     /// The group has no committed offset yet: the start is to be committed at once.
     pub(super) is_start: bool,
 }
@@ -57,15 +60,14 @@ impl Takeover {
     /// what does not pass is sent as the error it is.
     pub(super) fn spawn<H: Hydrate>(
         &self,
-        mut partitions: Vec<TopicPartition>,
-        empty: H,
+        mut partitions: Vec<(TopicPartition, H)>,
         epoch: Epoch,
         results: Sender<Result<Taken<H>, Error>>,
     ) -> Result<(), Error> {
         let this = self.clone();
         let run = move || {
             while !partitions.is_empty() && !this.shutdown.is_set() {
-                match this.take_over(&mut partitions, &empty, epoch, &results) {
+                match this.take_over(&mut partitions, epoch, &results) {
                     Ok(()) => {}
                     Err(error) if error.passes() => {
                         tracing::warn!(group = this.group, %error, "taking over: once more");
@@ -85,15 +87,16 @@ impl Takeover {
     /// Takes over what is left, and sends each partition as it is done.
     fn take_over<H: Hydrate>(
         &self,
-        left: &mut Vec<TopicPartition>,
-        empty: &H,
+        left: &mut Vec<(TopicPartition, H)>,
         epoch: Epoch,
         results: &Sender<Result<Taken<H>, Error>>,
     ) -> Result<(), Error> {
         let clients = Clients::connect(self)?;
-        let committed = clients.committed(left)?;
-        let histories = clients.histories::<H>(left)?;
-        while let Some(&partition) = left.last() {
+        let partitions: Vec<TopicPartition> = left.iter().map(|(partition, _)| *partition).collect();
+        let committed = clients.committed(&partitions)?;
+        let histories = clients.histories::<H>(&partitions)?;
+        while let Some((partition, state)) = left.last_mut() {
+            let partition = *partition;
             let began = Instant::now();
             let histories: Vec<&History> =
                 histories.iter().filter(|history| history.of == partition).collect();
@@ -102,12 +105,15 @@ impl Takeover {
                 Some(next) => next,
                 None => self.start(partition, &histories, clients.watermarks(partition)?.0)?,
             };
-            let mut state = empty.clone();
-            if H::FOLDS {
-                clients.fold(&histories, &mut state, self)?;
-            }
+            let (folded, decided) = match clients.hydrate(&histories, next, state, self) {
+                Err(Error::Superseded) => {
+                    left.pop();
+                    continue;
+                }
+                result => result?,
+            };
             let (low, high) = clients.watermarks(partition)?;
-            let but = match state.finish() {
+            let but = match decided {
                 _ if next < low => Some(format!("but its log begins at {low}")),
                 _ if next > high => Some(format!("but its log ends at {high}")),
                 Some(decided) if decided >= next => Some(format!("but offset {decided} is already decided")),
@@ -119,11 +125,13 @@ impl Takeover {
             }
             tracing::info!(
                 group = self.group, kafka.topic = %partition.0, kafka.partition = partition.1, kafka.offset = next,
-                duration_ms = began.elapsed().as_millis(), "taken over"
+                folded, duration_ms = began.elapsed().as_millis(), "taken over"
             );
-            // The loop is gone only when the worker stops.
-            let _ = results.send(Ok(Taken { partition, epoch, next, state, is_start: committed.is_none() }));
-            left.pop();
+            let is_start = committed.is_none();
+            if let Some((_, state)) = left.pop() {
+                // The loop is gone only when the worker stops.
+                let _ = results.send(Ok(Taken { partition, epoch, next, state, folded, is_start }));
+            }
         }
         Ok(())
     }
@@ -137,6 +145,25 @@ impl Takeover {
                 let group = self.group.clone();
                 Err(Error::NoOffset { group, topic, partition, history: history.topic.0 })
             }
+        }
+    }
+}
+
+/// Folds histories by means of `fold`, which is told from where; on top of what is stored, if that can be believed. What does
+/// not add up on top of a store is folded once more without, before it is believed.
+pub(super) fn hydrate<H: Hydrate>(
+    state: &mut H,
+    next: i64,
+    histories: &[(Topic, Range<i64>)],
+    mut fold: impl FnMut(&mut H, Vec<i64>) -> Result<(), Error>,
+) -> Result<Option<i64>, Error> {
+    loop {
+        let from = state.begin(next, histories)?;
+        match fold(state, from).and_then(|()| state.finish()) {
+            Err(error @ (Error::Inconsistent { .. } | Error::StateLost { .. })) if state.distrust() => {
+                tracing::warn!(%error, "the stored state is thrown away, and the whole history folded");
+            }
+            done => return done,
         }
     }
 }
@@ -233,22 +260,43 @@ impl<'a> Clients<'a> {
         Ok(histories)
     }
 
-    /// Folds these partitions to their ends.
-    fn fold<H: Hydrate>(
+    /// Folds these partitions to their ends, from what is stored if that can be believed. Returns how many records that
+    /// took, and the highest offset that is already decided.
+    fn hydrate<H: Hydrate>(
         &self,
         histories: &[&History],
+        next: i64,
         state: &mut H,
         takeover: &Takeover,
+    ) -> Result<(u64, Option<i64>), Error> {
+        let extents: Vec<_> = histories.iter().map(|h| (h.topic.0, h.start..h.end)).collect();
+        let mut folded = 0;
+        let decided = hydrate(state, next, &extents, |state, from| {
+            self.committed.unassign().map_err(Error::kafka("reading a history"))?;
+            let open = histories.iter().copied().zip(from).filter(|(history, from)| *from < history.end);
+            self.fold(open.collect(), state, takeover, &mut folded)
+        })?;
+        Ok((folded, decided))
+    }
+
+    /// Folds these partitions from these offsets to their ends.
+    fn fold<H: Hydrate>(
+        &self,
+        mut open: Vec<(&History, i64)>,
+        state: &mut H,
+        takeover: &Takeover,
+        folded: &mut u64,
     ) -> Result<(), Error> {
+        if open.is_empty() {
+            return Ok(());
+        }
         let doing = "reading a history";
-        let mut open: Vec<&History> =
-            histories.iter().copied().filter(|history| history.start < history.end).collect();
         let topics: HashMap<String, Topic> =
-            open.iter().map(|history| (self.cluster.topic(history.topic.0), history.topic.0)).collect();
+            open.iter().map(|(history, _)| (self.cluster.topic(history.topic.0), history.topic.0)).collect();
         let mut list = TopicPartitionList::new();
-        for history in &open {
+        for (history, from) in &open {
             let (topic, partition) = history.topic;
-            list.add_partition_offset(&self.cluster.topic(topic), partition, Offset::Offset(history.start))
+            list.add_partition_offset(&self.cluster.topic(topic), partition, Offset::Offset(*from))
                 .map_err(Error::kafka(doing))?;
         }
         self.committed.assign(&list).map_err(Error::kafka(doing))?;
@@ -260,6 +308,7 @@ impl<'a> Clients<'a> {
             match self.committed.poll(Duration::from_millis(5)) {
                 Some(Ok(message)) => {
                     progress = Instant::now();
+                    *folded += 1;
                     if let Some(topic) = topics.get(message.topic()) {
                         state.fold(*topic, &incoming(&message))?;
                     }
@@ -270,14 +319,14 @@ impl<'a> Clients<'a> {
             }
             // Nothing is there right now. A position moves over transaction markers, which are no messages.
             let position = self.committed.position().map_err(Error::kafka(doing))?;
-            open.retain(|history| {
+            open.retain(|(history, _)| {
                 let at = self.find(&position, history.topic).map(|element| element.offset());
                 !matches!(at, Some(Offset::Offset(at)) if at >= history.end)
             });
-            if let Some(stuck) = open.first().filter(|_| progress.elapsed() > takeover.patience) {
+            if let Some((stuck, from)) = open.first().filter(|_| progress.elapsed() > takeover.patience) {
                 let at = self.find(&position, stuck.topic).and_then(|element| element.offset().to_raw());
                 let ((topic, partition), end) = (stuck.topic, stuck.end);
-                return Err(Error::Stuck { topic, partition, at: at.unwrap_or(stuck.start), end });
+                return Err(Error::Stuck { topic, partition, at: at.unwrap_or(*from), end });
             }
         }
         self.committed.unassign().map_err(Error::kafka(doing))
