@@ -267,8 +267,8 @@ fn cancel(order: &State, command: &CancelOrder) -> Result<Events<Event>, Rejecti
     match order.life {
         Life::Created | Life::Confirmed { .. } => {}
         Life::Cancelled { .. } => return Err(Rejection::NoChange),
-        Life::Paid { .. } | Life::Refunded { .. } => return Err(Rejection::PaidNotCancellable),
-        Life::Rejected { .. } | Life::Expired { .. } => {
+        Life::Paid { .. } => return Err(Rejection::PaidNotCancellable),
+        Life::Rejected { .. } | Life::Expired { .. } | Life::Refunded { .. } => {
             return Err(Rejection::OrderClosed { status: order.status() });
         }
     }

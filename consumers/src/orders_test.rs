@@ -223,8 +223,10 @@ fn an_order_is_called_off_before_it_is_paid_and_only_then() {
         match status {
             Status::Created | Status::Confirmed => when.then([cancelled()]),
             Status::Cancelled => when.rejected(Rejection::NoChange),
-            Status::Paid | Status::Refunded => when.rejected(Rejection::PaidNotCancellable),
-            Status::Rejected | Status::Expired => when.rejected(Rejection::OrderClosed { status }),
+            Status::Paid => when.rejected(Rejection::PaidNotCancellable),
+            Status::Refunded | Status::Rejected | Status::Expired => {
+                when.rejected(Rejection::OrderClosed { status })
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why a command ends with another exit code than 0. Codes are part of the contract; scripts
 //! rely on them, so they are given here and nowhere else.
 
+use std::io;
 use std::process::ExitCode;
 
 /// A command that did not do what it was asked to do.
@@ -19,7 +20,21 @@ pub enum Failure {
     OutOfReach(anyhow::Error),
 }
 
+/// What fails on the way, and says nothing else about itself, was out of reach.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::OutOfReach(error)
+    }
+}
+
 impl Failure {
+    /// Whether whoever read our output has gone: `factfold replay … | head`. That is no failure.
+    pub fn is_closed_output(&self) -> bool {
+        let Self::OutOfReach(error) = self else { return false };
+        let causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+        causes.into_iter().any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// The exit code that the contract promises for this kind of failure.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {

@@ -3,20 +3,27 @@
 //! A tour: [`commands`] has one file per CLI command; [`stack`] starts, watches and stops a
 //! private Kafka and PostgreSQL; [`data_dir`] is the directory where they keep their data and
 //! publish their [`addresses`]; [`settings`] says how everything is to be; [`topics`] makes the topics;
-//! [`roles`] is where the services are started on top.
+//! [`roles`] is where the services are started on top; [`system`] is how every other command finds what runs, and
+//! [`log_reader`] how it reads what happened.
 //!
 //! It must never hold a rule of the domain, decide a command, or write SQL.
 
 pub mod addresses;
+pub mod blocking;
 pub mod commands;
 pub mod console;
 pub mod data_dir;
+pub mod doctor;
 pub mod failure;
 pub mod lag;
+pub mod log_reader;
+mod metrics_catalogue;
+mod output;
 pub mod process;
 pub mod roles;
 pub mod settings;
 pub mod shutdown;
 pub mod stack;
+pub mod system;
 pub mod telemetry;
 pub mod topics;

@@ -14,6 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     match Cli::parse().run().await {
         Ok(code) => code,
+        Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
         Err(failure) => {
             Console::Quiet.warn(&format!("factfold: {failure}"));
             failure.exit_code()

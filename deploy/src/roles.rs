@@ -53,11 +53,11 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// No roles yet. `data_dir` makes this process's name among all others, when the settings give none.
-    pub fn new(settings: Settings, data_dir: &Path) -> Result<Self> {
+    /// No roles yet. Host, `data_dir` and `number` make this process's name among all others, when the settings give none.
+    pub fn new(settings: Settings, data_dir: &Path, number: u16) -> Result<Self> {
         Ok(Self {
             cluster: settings.cluster()?,
-            instance: settings.instance.clone().unwrap_or_else(|| instance(data_dir)),
+            instance: settings.instance.clone().unwrap_or_else(|| instance(data_dir, number)),
             settings,
             tasks: JoinSet::new(),
             workers: Vec::new(),
@@ -129,7 +129,9 @@ impl Roles {
                     lags.iter().try_for_each(Lag::measure)?;
                     anyhow::Ok(lags)
                 });
-                lags = match asked.await {
+                let asked = asked.await;
+                metrics::gauge!("factfold_kafka_up").set(if matches!(asked, Ok(Ok(_))) { 1.0 } else { 0.0 });
+                lags = match asked {
                     Ok(Ok(lags)) => lags,
                     Ok(Err(error)) => {
                         tracing::debug!(%error, "measuring the lag");
@@ -206,10 +208,10 @@ impl Drop for Roles {
     }
 }
 
-/// `<host>-<hash of the data directory>-0`: the same after a restart, another for every other directory and host.
-fn instance(data_dir: &Path) -> String {
+/// `<host>-<hash of the data directory>-<number>`: the same after a restart, another for every other directory and host.
+fn instance(data_dir: &Path, number: u16) -> String {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let mut hash = DefaultHasher::new();
     data_dir.hash(&mut hash);
-    format!("{}-{:08x}-0", host.as_deref().unwrap_or("host"), hash.finish() as u32)
+    format!("{}-{:08x}-{number}", host.as_deref().unwrap_or("host"), hash.finish() as u32)
 }

@@ -22,6 +22,9 @@ use serde::{Deserialize, Serialize};
 /// The name of the settings file.
 pub const FILE: &str = "factfold.toml";
 
+/// What is shown of a secret.
+const STARS: &str = "********";
+
 /// A text that is never shown: a password, or an address that holds one.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -36,7 +39,7 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("********")
+        f.write_str(STARS)
     }
 }
 
@@ -186,8 +189,14 @@ impl Sourced {
         let value = serde_json::to_value(&self.settings).unwrap_or_default();
         let keys = value.as_object().into_iter().flatten();
         keys.map(|(key, value)| {
-            let secret = matches!(key.as_str(), "database_url" | "kafka") && !value.is_null();
-            let shown = if secret { "********".to_owned() } else { value.to_string() };
+            let shown = match (key.as_str(), value) {
+                ("database_url", serde_json::Value::String(_)) => STARS.to_owned(),
+                ("kafka", serde_json::Value::Object(properties)) => {
+                    let starred = properties.keys().map(|property| (property.clone(), STARS.into()));
+                    serde_json::Value::Object(starred.collect()).to_string()
+                }
+                _ => value.to_string(),
+            };
             let from = self.figment.find_metadata(key).map_or("default".to_owned(), source);
             (key.clone(), shown, from)
         })
@@ -230,6 +239,11 @@ impl Settings {
             namespace: self.namespace.clone(),
             properties: self.kafka.iter().map(|(k, v)| (k.clone(), v.reveal().to_owned())).collect(),
         })
+    }
+
+    /// The private key that signs access tokens, where nothing else is said in the data directory.
+    pub fn key_file(&self, data_dir: &Path) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| data_dir.join("keys/token.pem"))
     }
 
     /// PostgreSQL's address.
@@ -301,10 +315,11 @@ fn plain_variables(environment: &[(String, String)]) -> Result<Vec<(String, Stri
     let keys = [("KAFKA_BROKERS", "brokers"), ("DATABASE_URL", "database_url")];
     let mut found = Vec::new();
     for (name, value) in environment {
-        let (variable, value) = unfile(name, value)?;
-        found.extend(
-            keys.iter().filter(|(n, _)| *n == variable).map(|(_, key)| ((*key).to_owned(), value.clone())),
-        );
+        // Other programs' files are none of our business.
+        let variable = name.strip_suffix("_FILE").unwrap_or(name);
+        let Some((_, key)) = keys.iter().find(|(ours, _)| *ours == variable) else { continue };
+        let (_, value) = unfile(name, value)?;
+        found.push(((*key).to_owned(), value));
     }
     Ok(found)
 }
@@ -341,6 +356,7 @@ fn unfile<'a>(name: &'a str, value: &str) -> Result<(&'a str, String)> {
 
 fn source(metadata: &Metadata) -> String {
     match &metadata.source {
+        Some(figment::Source::Code(_)) => "default".to_owned(),
         Some(source) => source.to_string(),
         None if metadata.name.contains("Settings") => "default".to_owned(),
         None => metadata.name.to_string(),
@@ -418,7 +434,8 @@ mod tests {
         let file = folder.path().join("url");
         fs::write(&file, "postgres://u:p@h/d\n").expect("a file");
         let name = file.display().to_string();
-        let read = read("", &[("DATABASE_URL_FILE", &name)], &[]).expect("settings");
+        let environment = [("DATABASE_URL_FILE", name.as_str()), ("OTHER_FILE", "/nowhere")];
+        let read = read("", &environment, &[]).expect("settings");
         assert_eq!(read.settings.database().expect("a database"), "postgres://u:p@h/d");
         assert!(read.shown().iter().all(|(_, value, _)| !value.contains("u:p")));
     }

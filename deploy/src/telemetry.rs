@@ -8,7 +8,10 @@ use anyhow::{Context as _, Result};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::settings::{LogFormat, Settings};
+use crate::{
+    metrics_catalogue,
+    settings::{LogFormat, Settings},
+};
 
 /// Upper bounds of the buckets of everything that takes time, in seconds: from a bare transaction to a stalled disk.
 const SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
@@ -47,5 +50,7 @@ pub fn metrics(address: SocketAddr) -> Result<()> {
         .with_http_listener(address)
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .install()
-        .context("setting the metrics up")
+        .context("setting the metrics up")?;
+    metrics_catalogue::describe();
+    Ok(())
 }

@@ -9,7 +9,7 @@ use factfold_schemas::{
     record::{Answer as Decided, Reply},
     rejection::RejectionKind,
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -67,7 +67,9 @@ fn pending(submitted: &Submitted) -> Response {
 
 /// Where to ask for the outcome of a command.
 pub(crate) fn command_path(id: &str, position: &str) -> String {
-    format!("/v1/commands/{}?at={position}", utf8_percent_encode(id, NON_ALPHANUMERIC))
+    /// RFC 3986: what never needs to be escaped stays readable.
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    format!("/v1/commands/{}?at={position}", utf8_percent_encode(id, ESCAPED))
 }
 
 fn decided(reply: &Reply, created: Option<&str>) -> Answer {

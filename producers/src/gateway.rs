@@ -1,6 +1,14 @@
 //! The gateway's parts, and how they are put together at the start.
 
-use std::{collections::BTreeMap, future::Future, io, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io,
+    ops::Deref,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use factfold_projections::ReadSide;
 use factfold_schemas::{
@@ -22,8 +30,9 @@ use crate::{
     access::Access,
     own_writes::OwnWrites,
     problems::Problem,
-    replies::Replies,
-    routes, server,
+    replies::{self, Replies},
+    routes::{self, health::Readiness},
+    server,
     settings::Settings,
     vocabulary::Vocabulary,
     writer::{Destination, Writer},
@@ -31,6 +40,10 @@ use crate::{
 
 /// How long Kafka may take to describe a topic at the start.
 const METADATA_TIME: Duration = Duration::from_secs(10);
+/// How long topics may take to become visible and get their leaders: they may have been made a moment ago.
+const SETTLE_TIME: Duration = Duration::from_secs(5);
+/// How often to look meanwhile.
+const SETTLE_REST: Duration = Duration::from_millis(50);
 
 /// A running gateway: what every request needs. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +58,7 @@ pub struct Parts {
     pub(crate) replies: Replies,
     pub(crate) reads: ReadSide,
     pub(crate) own_writes: OwnWrites,
+    pub(crate) readiness: Readiness,
     slots: Arc<Semaphore>,
 }
 
@@ -98,8 +112,8 @@ impl Gateway {
     /// Reads the topics' layout, and begins to read replies before the first command can be sent.
     async fn start(settings: Settings, cluster: Cluster, reads: ReadSide) -> Result<Self, StartError> {
         let (unstored_max, store_time) = (settings.unstored_max, settings.store_time);
-        let (writer, replies) =
-            tokio::task::spawn_blocking(move || connect(&cluster, unstored_max, store_time)).await??;
+        let connected = tokio::task::spawn_blocking(move || connect(&cluster, unstored_max, store_time));
+        let (writer, replies) = connected.await??;
         Ok(Self(Arc::new(Parts {
             access: Access::new(settings.keys.clone()),
             vocabulary: Vocabulary::new(),
@@ -107,6 +121,7 @@ impl Gateway {
             replies,
             reads,
             own_writes: OwnWrites::new(),
+            readiness: Readiness::default(),
             slots: Arc::new(Semaphore::new(settings.waiting_max)),
             settings,
         })))
@@ -148,15 +163,28 @@ fn connect(
         .into_iter()
         .map(|service| {
             let topic = cluster.topic(service.commands());
-            let partitions = partitions(&consumer, &topic)?;
+            let partitions = once_settled(|| partitions(&consumer, &topic))?;
             Ok((service, Destination { topic, partitions }))
         })
         .collect::<Result<BTreeMap<_, _>, StartError>>()?;
     // Any partition will do: gateways that share one skip what is not theirs.
-    let shared_by = partitions(&consumer, &cluster.namespace.qualify(REPLIES))?;
+    let replies = cluster.namespace.qualify(REPLIES);
+    let shared_by = once_settled(|| partitions(&consumer, &replies))?;
     let partition = (instance.as_u128() % u128::from(shared_by.unsigned_abs())) as i32;
-    let replies = Replies::start(consumer, cluster, ReplyTo { partition, gateway: name })?;
+    once_settled(|| Ok(replies::begin_at_end(&consumer, &replies, partition)?))?;
+    let replies = Replies::start(consumer, replies, ReplyTo { partition, gateway: name })?;
     Ok((Writer::new(cluster, destinations, unstored_max, store_time)?, replies))
+}
+
+/// Tries until it works, or the time is up and it has to be true.
+fn once_settled<T>(attempt: impl Fn() -> Result<T, StartError>) -> Result<T, StartError> {
+    let deadline = Instant::now() + SETTLE_TIME;
+    loop {
+        match attempt() {
+            Err(_) if Instant::now() < deadline => thread::sleep(SETTLE_REST),
+            settled => return settled,
+        }
+    }
 }
 
 /// How many partitions a topic has. Asked through a consumer, which never makes a topic by asking for it.

@@ -19,7 +19,6 @@ use factfold_schemas::{
     command::{Digest, ReplyTo},
     kafka::Cluster,
     record::Reply,
-    topics::REPLIES,
 };
 use rdkafka::{
     Message, Offset, TopicPartitionList,
@@ -64,14 +63,8 @@ impl Replies {
             .create()
     }
 
-    /// Begins to read at the partition's end, and leaves the rest to a thread of its own. Blocks until that is settled.
-    pub(crate) fn start(
-        consumer: BaseConsumer,
-        cluster: &Cluster,
-        address: ReplyTo,
-    ) -> Result<Self, KafkaError> {
-        let topic = cluster.namespace.qualify(REPLIES);
-        begin_at_end(&consumer, &topic, address.partition)?;
+    /// Leaves a consumer that [`begin_at_end`] has settled to a thread of its own.
+    pub(crate) fn start(consumer: BaseConsumer, topic: String, address: ReplyTo) -> Result<Self, KafkaError> {
         let (waiters, shared) = (Arc::new(Waiters::default()), Arc::new(Shared::default()));
         shared.assigned.store(true, Ordering::Release);
         let reader = Reader {
@@ -183,7 +176,9 @@ impl Drop for Reader {
     }
 }
 
-fn begin_at_end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<(), KafkaError> {
+/// Reads from the partition's end on. The offset is explicit, so that nothing is missed from here on, however late the
+/// first fetch comes.
+pub(crate) fn begin_at_end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<(), KafkaError> {
     let (_, end) = consumer.fetch_watermarks(topic, partition, END_TIME)?;
     let mut assignment = TopicPartitionList::with_capacity(1);
     assignment.add_partition_offset(topic, partition, Offset::Offset(end))?;

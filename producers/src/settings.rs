@@ -46,7 +46,8 @@ impl Settings {
             waiting_max: 1024,
             connections_max: 4096,
             unstored_max: 10_000,
-            store_time: Duration::from_secs(10),
+            // Longer than a broker stands still when its disk has to catch up (10 s were seen).
+            store_time: Duration::from_secs(20),
             header_time: Duration::from_secs(30),
             body_time: Duration::from_secs(15),
             drain_time: Duration::from_secs(5),

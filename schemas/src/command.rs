@@ -154,6 +154,14 @@ impl Auth {
     pub(crate) fn read(event: &CloudEvent<'_>) -> Result<Option<Self>, InvalidAttribute> {
         let id = attribute::<String>(event, "authid", "a short text")?;
         let kind = attribute::<String>(event, "authtype", "a short text")?;
+        // A user who is nobody must not pass for somebody who may act for anyone.
+        if kind.as_deref() == Some("user") && id.is_none() {
+            return Err(InvalidAttribute {
+                name: "authid",
+                expected: "there, as authtype=user demands",
+                value: String::new(),
+            });
+        }
         Ok(kind.map(|kind| Self::new(kind, id)))
     }
 
@@ -322,9 +330,12 @@ mod tests {
 
     #[test]
     fn a_header_that_cannot_be_read_is_named() {
-        for (name, value) in
-            [("ce_expirytime", "soon"), ("ce_replyto", "-1/x"), ("ce_commandposition", "there")]
-        {
+        for (name, value) in [
+            ("ce_expirytime", "soon"),
+            ("ce_replyto", "-1/x"),
+            ("ce_commandposition", "there"),
+            ("ce_authtype", "user"),
+        ] {
             let record = Incoming {
                 value: Some(b"{}"),
                 headers: vec![(name, value.as_bytes())],
@@ -332,7 +343,7 @@ mod tests {
             };
             let error = Header::read(&CloudEvent::read(&record).expect("an event"), position())
                 .expect_err("unreadable");
-            assert!(error.to_string().contains(value), "{error}");
+            assert!(error.to_string().contains(value), "{name}: {error}");
         }
         let long = "x".repeat(ATTRIBUTE_BYTES_MAX + 1);
         let record =

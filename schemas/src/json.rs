@@ -37,11 +37,7 @@ impl Validator {
 
     /// Everything that is wrong with this value; empty when it fits.
     pub fn misfits(&self, value: &Value) -> Vec<Misfit> {
-        let mut misfits: Vec<_> =
-            self.0.iter_errors(value).flat_map(|error| Misfit::from_error(&error)).collect();
-        // What is wrong with one place is said once: its format is clearer than the pattern behind it.
-        misfits.dedup_by(|later, first| later.pointer == first.pointer);
-        misfits
+        Misfit::all(&self.0.iter_errors(value).collect::<Vec<_>>())
     }
 }
 

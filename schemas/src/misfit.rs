@@ -19,9 +19,19 @@ impl Misfit {
         Self { pointer: pointer.into(), detail: detail.into() }
     }
 
+    /// What is wrong with one place is said once: its format says more than the pattern behind it.
+    pub(crate) fn all(errors: &[ValidationError<'_>]) -> Vec<Self> {
+        let is_pattern = |error: &ValidationError<'_>| matches!(error.kind(), Kind::Pattern { .. });
+        let is_said = |error: &ValidationError<'_>| {
+            let same_place = |other: &&ValidationError<'_>| other.instance_path() == error.instance_path();
+            is_pattern(error) && errors.iter().filter(same_place).any(|other| !is_pattern(other))
+        };
+        errors.iter().filter(|error| !is_said(error)).flat_map(Self::from_error).collect()
+    }
+
     /// In the validator's words the place of a missing or unknown field is the object around it; a person looks for it at
     /// the field.
-    pub(crate) fn from_error(error: &ValidationError<'_>) -> Vec<Self> {
+    fn from_error(error: &ValidationError<'_>) -> Vec<Self> {
         let place = error.instance_path().to_string();
         match error.kind() {
             Kind::Required { property } => {

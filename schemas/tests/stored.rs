@@ -274,7 +274,15 @@ fn a_body_is_checked_whole() {
         json!({ "lines": [{ "goods_id": "no-uuid", "quantity": 0, "colour": "red" }, {}], "colour": 1 });
     let misfits = validators["CreateOrder"].misfits(&body);
     let pointers: Vec<&str> = misfits.iter().map(|misfit| misfit.pointer.as_str()).collect();
-    for place in ["", "/lines/0", "/lines/0/goods_id", "/lines/0/quantity", "/lines/1"] {
+    for place in [
+        "/user_id",
+        "/colour",
+        "/lines/0/goods_id",
+        "/lines/0/quantity",
+        "/lines/0/colour",
+        "/lines/1/goods_id",
+        "/lines/1/quantity",
+    ] {
         assert!(pointers.contains(&place), "{place} in {misfits:?}");
     }
     let fine = json!({ "user_id": user(), "lines": [{ "goods_id": goods_id(), "quantity": 1 }] });

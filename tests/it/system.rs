@@ -60,7 +60,7 @@ impl System {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let http = format!("http://{}", listener.local_addr().expect("an address"));
         let key_file = folder.join("token.pem");
-        let mut roles = Roles::new(settings, &folder).expect("roles");
+        let mut roles = Roles::new(settings, &folder, 0).expect("roles");
         Service::ALL.into_iter().for_each(|service| roles.add_worker(service));
         roles.add_projector().await.expect("a projector");
         roles.wait_for_workers().await.expect("workers");

@@ -3,27 +3,17 @@
 use factfold_consumers::worker::{Error, Settings};
 use factfold_schemas::{
     cloudevents::Outgoing,
-    goods::{self, AddGoods, AdjustStock, Command, Event},
+    goods::{self, Event},
     ids::{GoodsId, OrderId, UserId},
-    money::Money,
     orders::{self, CreateOrder, RequestedLine},
     record::Outcome,
     topics::Service,
 };
 
-use crate::world::{Job, PARTITIONS, World, home, settings, wait_until};
-
-fn eur(amount: i64) -> Money {
-    Money::new(amount, "EUR".parse().expect("a currency"))
-}
-
-fn add(stock: i64) -> Command {
-    Command::AddGoods(AddGoods { name: "Tea".into(), price: eur(250), stock })
-}
-
-fn take(pieces: i64) -> Command {
-    Command::AdjustStock(AdjustStock { delta: -pieces, reason: "test".into() })
-}
+use crate::{
+    goods::{add, eur, take},
+    world::{Job, PARTITIONS, World, home, settings, wait_until},
+};
 
 /// The thin path: commands on the topic become events, in order, each once.
 #[tokio::test(flavor = "multi_thread")]
@@ -238,25 +228,8 @@ async fn a_history_without_offsets_is_refused() {
     world.send(Service::Goods, "1", &stream, &add(3)).await;
     world.wait_for_traces(Service::Goods, 1);
     worker.stop().expect("stopped");
-    delete_group(&world, "factfold.goods").await;
+    world.delete_group("factfold.goods").await;
     let error = world.start(Job::Goods, settings("one")).wait_for_error();
     assert!(matches!(&error, Error::NoOffset { .. }), "{error}");
     assert!(error.to_string().contains("offsets have expired, or this is the wrong group"));
-}
-
-async fn delete_group(world: &World, group: &str) {
-    use rdkafka::admin::{AdminClient, AdminOptions};
-    let admin: AdminClient<rdkafka::client::DefaultClientContext> =
-        world.cluster.client().create().expect("a client");
-    let group = world.cluster.namespace.qualify(group);
-    // A static member stays in the group until its session times out.
-    let deadline = std::time::Instant::now() + crate::world::PATIENCE;
-    loop {
-        let results = admin.delete_groups(&[&group], &AdminOptions::new()).await.expect("an answer");
-        match &results[0] {
-            Ok(_) => return,
-            Err(error) => assert!(std::time::Instant::now() < deadline, "{error:?}"),
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
 }

@@ -68,6 +68,22 @@ impl Shutdown {
     }
 }
 
+/// Runs a worker. That it gave something up because it was told to stop is no error.
+fn run<P: Processor>(
+    cluster: &Cluster,
+    settings: Settings,
+    shutdown: Shutdown,
+    status: Status,
+    processor: impl FnOnce(Layout) -> P,
+) -> Result<(), Error> {
+    let worker = Layout::read(cluster)
+        .and_then(|layout| Worker::new(processor(layout), cluster, settings, shutdown, status));
+    match worker.and_then(Worker::run) {
+        Err(Error::ShuttingDown) => Ok(()),
+        ended => ended,
+    }
+}
+
 /// What a worker shows while it runs. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Status(Arc<Shown>);
@@ -281,6 +297,13 @@ impl<P: Processor> Worker<P> {
             self.status.0.folded_records.fetch_add(folded, Ordering::Relaxed);
             if is_start {
                 self.starts.insert(partition, next);
+            }
+            if !self.assignment.is_taking() {
+                tracing::info!(
+                    group = self.group,
+                    partitions = self.assignment.live().len(),
+                    "all partitions are taken over"
+                );
             }
         }
         self.show_live_partitions();

@@ -8,7 +8,7 @@ use factfold_schemas::{
 };
 
 use super::{
-    Settings, Shutdown, Status, Worker,
+    Settings, Shutdown, Status,
     error::Error,
     layout::Layout,
     processor::{Hydrate, Processor, Produce, Target, TopicPartition, Written},
@@ -28,8 +28,7 @@ pub fn run<R: Reactor>(
     shutdown: Shutdown,
     status: Status,
 ) -> Result<(), Error> {
-    let reacting = Reacting::<R> { layout: Layout::read(cluster)?, reactor: PhantomData };
-    Worker::new(reacting, cluster, settings, shutdown, status)?.run()
+    super::run(cluster, settings, shutdown, status, |layout| Reacting::<R> { layout, reactor: PhantomData })
 }
 
 /// The consumer group of a reactor, without the namespace.

@@ -5,13 +5,14 @@
 
 use std::{
     collections::HashMap,
-    ops::Range,
+    ops::{ControlFlow, Range},
     sync::mpsc::Sender,
     thread,
     time::{Duration, Instant},
 };
 
 use factfold_schemas::{
+    cloudevents::Incoming,
     kafka::{Cluster, incoming},
     topics::Topic,
 };
@@ -103,7 +104,7 @@ impl Takeover {
             let committed = committed.get(&partition).copied();
             let next = match committed {
                 Some(next) => next,
-                None => self.start(partition, &histories, clients.watermarks(partition)?.0)?,
+                None => self.start(&clients, partition, &histories)?,
             };
             let (folded, decided) = match clients.hydrate(&histories, next, state, self) {
                 Err(Error::Superseded) => {
@@ -123,7 +124,7 @@ impl Takeover {
                 let (topic, partition) = partition;
                 return Err(Error::NotTheSameLog { topic, partition, committed: next, but });
             }
-            tracing::info!(
+            tracing::debug!(
                 group = self.group, kafka.topic = %partition.0, kafka.partition = partition.1, kafka.offset = next,
                 folded, duration_ms = began.elapsed().as_millis(), "taken over"
             );
@@ -136,14 +137,22 @@ impl Takeover {
         Ok(())
     }
 
-    /// Where to begin without a committed offset: at the start, but only where nothing was done before (rule 6).
-    fn start(&self, of: TopicPartition, histories: &[&History], low: i64) -> Result<i64, Error> {
-        match histories.iter().find(|history| history.end > 0) {
-            None => Ok(low),
+    /// Where to begin without a committed offset: at the start, but only where nothing was done before (rule 6). What was
+    /// aborted was not done: a first transaction that failed must not keep the system from ever starting.
+    fn start(&self, clients: &Clients<'_>, of: TopicPartition, histories: &[&History]) -> Result<i64, Error> {
+        let mut done = histories.iter().find(|history| history.start > 0).map(|history| history.topic.0);
+        if done.is_none() {
+            let all = histories.iter().map(|history| (*history, history.start)).collect();
+            clients.read(all, self, |topic, _| {
+                done = Some(topic);
+                Ok(ControlFlow::Break(()))
+            })?;
+        }
+        match done {
+            None => Ok(clients.watermarks(of)?.0),
             Some(history) => {
                 let (topic, partition) = of;
-                let group = self.group.clone();
-                Err(Error::NoOffset { group, topic, partition, history: history.topic.0 })
+                Err(Error::NoOffset { group: self.group.clone(), topic, partition, history })
             }
         }
     }
@@ -272,25 +281,27 @@ impl<'a> Clients<'a> {
         let extents: Vec<_> = histories.iter().map(|h| (h.topic.0, h.start..h.end)).collect();
         let mut folded = 0;
         let decided = hydrate(state, next, &extents, |state, from| {
-            self.committed.unassign().map_err(Error::kafka("reading a history"))?;
-            let open = histories.iter().copied().zip(from).filter(|(history, from)| *from < history.end);
-            self.fold(open.collect(), state, takeover, &mut folded)
+            let from = histories.iter().copied().zip(from).collect();
+            self.read(from, takeover, |topic, record| {
+                folded += 1;
+                state.fold(topic, record).map(ControlFlow::Continue)
+            })
         })?;
         Ok((folded, decided))
     }
 
-    /// Folds these partitions from these offsets to their ends.
-    fn fold<H: Hydrate>(
+    /// Reads these partitions from these offsets to their ends, or for as long as `each` wants more.
+    fn read(
         &self,
         mut open: Vec<(&History, i64)>,
-        state: &mut H,
         takeover: &Takeover,
-        folded: &mut u64,
+        mut each: impl FnMut(Topic, &Incoming<'_>) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
+        let doing = "reading a history";
+        open.retain(|(history, from)| *from < history.end);
         if open.is_empty() {
             return Ok(());
         }
-        let doing = "reading a history";
         let topics: HashMap<String, Topic> =
             open.iter().map(|(history, _)| (self.cluster.topic(history.topic.0), history.topic.0)).collect();
         let mut list = TopicPartitionList::new();
@@ -308,9 +319,10 @@ impl<'a> Clients<'a> {
             match self.committed.poll(Duration::from_millis(5)) {
                 Some(Ok(message)) => {
                     progress = Instant::now();
-                    *folded += 1;
-                    if let Some(topic) = topics.get(message.topic()) {
-                        state.fold(*topic, &incoming(&message))?;
+                    if let Some(topic) = topics.get(message.topic())
+                        && each(*topic, &incoming(&message))?.is_break()
+                    {
+                        break;
                     }
                     continue;
                 }

@@ -142,20 +142,20 @@ impl Transactions {
             .and_then(|()| work(&mut open))
             .and_then(|()| open.send_offsets(offsets, group).map_err(Failure::NothingCommitted))
             .and_then(|()| open.commit())
-            .map(|()| producer.context().take_written());
+            .map(|took| (took, producer.context().take_written()));
         let done = done.map_err(|failure| self.unmask(failure, started));
         if matches!(done, Err(Failure::Fenced { .. })) {
-            return done;
+            return done.map(|(_, written)| written);
         }
-        let suspicious = started.elapsed() > SLOW_COMMIT || producer.context().saw_transport_error();
-        if done.is_err() || suspicious {
+        let slow = done.as_ref().is_ok_and(|(commit_took, _)| *commit_took > SLOW_COMMIT);
+        if done.is_err() || slow || producer.context().saw_transport_error() {
             if matches!(done, Err(Failure::NothingCommitted(_) | Failure::Stopped(_))) {
                 abort(producer, self.timeout);
             }
             self.replace()?;
         }
         self.turn = (self.turn + 1) % self.producers.len();
-        done
+        done.map(|(_, written)| written)
     }
 
     /// Tells a twin that has our id from a broker that gave up on a transaction which was open for too long: both bump the
@@ -248,7 +248,8 @@ impl Open<'_> {
         self.producer.send_offsets_to_transaction(offsets, group, self.left())
     }
 
-    fn commit(&self) -> Result<(), Failure> {
+    /// Commits, and says how long that took.
+    fn commit(&self) -> Result<Duration, Failure> {
         while self.producer.in_flight_count() > 0 && Instant::now() < self.deadline {
             self.producer.poll(Duration::from_millis(1));
         }
@@ -259,9 +260,10 @@ impl Open<'_> {
             let late = KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut);
             return Err(Failure::NothingCommitted(late));
         }
+        let began = Instant::now();
         loop {
             match self.producer.commit_transaction(self.left()) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(began.elapsed()),
                 Err(KafkaError::Transaction(error))
                     if error.is_retriable() && Instant::now() < self.deadline =>
                 {

@@ -1,9 +1,25 @@
 //! The command line: one file a command, and what they share. A command parses, calls the
 //! library, and prints; it must never hold logic that another command would need.
 
+mod arguments;
+mod config;
+mod dead_letters;
+mod doctor;
+mod gateway;
+mod history;
 mod prepare;
+mod projector;
+mod readable;
+mod replay;
+mod role;
+mod schemas;
+mod send;
+mod token;
+mod topics;
 mod up;
+mod watch;
 mod with_stack;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +34,7 @@ use crate::failure::Failure;
 #[command(name = "factfold", version, max_term_width = 100)]
 pub struct Cli {
     /// The data directory; without it, the nearest .factfold here or above
-    #[arg(long, global = true, value_name = "DIR", env = "FACTFOLD_DATA")]
+    #[arg(long, value_name = "DIR", env = "FACTFOLD_DATA")]
     data: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -26,21 +42,119 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Up(up::Args),
+    Up(Within<up::Args>),
+    Gateway(Within<gateway::Args>),
+    Worker(Within<worker::Args>),
+    Projector(Within<projector::Args>),
+    // Here --data is the command's own; the directory's stands before the command's name.
+    Send(send::Args),
+    Watch(Within<watch::Args>),
+    History(Within<history::Args>),
+    Replay(Within<replay::Args>),
+    Topics(Within<topics::Args>),
+    DeadLetters(dead_letters::Args),
+    Doctor(Within<doctor::Args>),
+    Token(Within<token::Args>),
+    Config(Within<config::Args>),
+    Schemas(schemas::Args),
     #[command(hide = true)]
     WithStack(with_stack::Args),
     #[command(hide = true)]
     Prepare,
 }
 
+// A command to which the data directory can be named behind its name too. (No doc comment: clap would show it as what the
+// command does.)
+#[derive(Debug, clap::Args)]
+struct Within<A: clap::Args> {
+    /// The data directory; without it, the nearest .factfold here or above
+    #[arg(long = "data", id = "directory", value_name = "DIR", global = true)]
+    directory: Option<PathBuf>,
+    #[command(flatten)]
+    args: A,
+}
+
+impl<A: clap::Args> Within<A> {
+    fn split(self, before: Option<PathBuf>) -> Result<(A, DataDir), Failure> {
+        Ok((self.args, DataDir::locate(self.directory.or(before).as_deref())?))
+    }
+}
+
 impl Cli {
     /// Runs the command that was asked for.
     pub async fn run(self) -> Result<ExitCode, Failure> {
-        let data = DataDir::locate(self.data.as_deref());
+        let before = self.data;
         match self.command {
-            Command::Up(args) => up::run(args, data?).await,
+            Command::Up(within) => {
+                let (args, data) = within.split(before)?;
+                up::run(args, data).await
+            }
+            Command::Gateway(within) => {
+                let (args, data) = within.split(before)?;
+                gateway::run(args, data).await
+            }
+            Command::Worker(within) => {
+                let (args, data) = within.split(before)?;
+                worker::run(args, data).await
+            }
+            Command::Projector(within) => {
+                let (args, data) = within.split(before)?;
+                projector::run(args, data).await
+            }
+            Command::Send(args) => send::run(args, DataDir::locate(before.as_deref())?).await,
+            Command::Watch(within) => {
+                let (args, data) = within.split(before)?;
+                watch::run(args, data).await
+            }
+            Command::History(within) => {
+                let (args, data) = within.split(before)?;
+                history::run(args, data).await
+            }
+            Command::Replay(within) => {
+                let (args, data) = within.split(before)?;
+                replay::run(args, data).await
+            }
+            Command::Topics(within) => {
+                let (args, data) = within.split(before)?;
+                topics::run(args, data).await
+            }
+            Command::DeadLetters(args) => dead_letters::run(args, before).await,
+            Command::Doctor(within) => {
+                let (args, data) = within.split(before)?;
+                doctor::run(args, data).await
+            }
+            Command::Token(within) => {
+                let (args, data) = within.split(before)?;
+                token::run(&args, data)
+            }
+            Command::Config(within) => {
+                let (args, data) = within.split(before)?;
+                config::run(&args, data)
+            }
+            Command::Schemas(args) => schemas::run(&args),
             Command::WithStack(args) => with_stack::run(args).await,
             Command::Prepare => prepare::run().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_with_an_example() {
+        for mut command in Cli::command().get_subcommands().filter(|c| !c.is_hide_set()).cloned() {
+            let name = command.get_name().to_owned();
+            assert!(command.get_about().is_some(), "{name}");
+            assert!(command.render_long_help().to_string().contains("Example"), "{name}");
         }
     }
 }

@@ -18,10 +18,9 @@ use crate::roles::Roles;
 use crate::settings::{Settings, Sourced, Sources};
 use crate::shutdown::Shutdown;
 use crate::stack::{Durability, Stack, StackOptions};
+use crate::system::PRIVATE;
 use crate::telemetry;
 
-/// The key that signs access tokens, in the data directory.
-pub(super) const KEY_FILE: &str = "keys/token.pem";
 /// What the workers know beside the log, in the data directory.
 const STATE_DIR: &str = "state";
 
@@ -107,8 +106,8 @@ async fn serve(
     let settings = settings(args, dir, &addresses).map_err(Failure::Usage)?;
     telemetry::log(&settings).map_err(Failure::Usage)?;
     telemetry::metrics(settings.admin).map_err(Failure::OutOfReach)?;
-    let keys = settings.key_file.clone().unwrap_or_else(|| dir.path().join(KEY_FILE));
-    let mut roles = Roles::new(settings, dir.path()).map_err(Failure::OutOfReach)?;
+    let keys = settings.key_file(dir.path());
+    let mut roles = Roles::new(settings, dir.path(), 0).map_err(Failure::OutOfReach)?;
     let started = tokio::select! {
         started = start(&mut roles, listener, &keys) => started,
         () = shutdown.requested() => return ended(roles.end(Ok(())).await),
@@ -138,19 +137,20 @@ fn ended(outcome: anyhow::Result<()>) -> Result<ExitCode, Failure> {
     outcome.map(|()| ExitCode::SUCCESS).map_err(Failure::OutOfReach)
 }
 
-/// One private node has few partitions, since the cost of a transaction grows with those it touches, and one copy.
 fn settings(args: &Args, dir: &LockedDir, addresses: &Addresses) -> anyhow::Result<Settings> {
+    // Somebody sits here, and has been told what became ready.
+    let mut running = vec![
+        ("log", "warn".to_owned()),
+        ("brokers", addresses.kafka_brokers.clone()),
+        ("database_url", addresses.database_url.clone()),
+    ];
+    running.extend(PRIVATE.map(|(key, value)| (key, value.to_owned())));
     let mut flags = vec![("http", args.http.to_string())];
     flags.extend(args.admin.map(|admin| ("admin", admin.to_string())));
     let sourced = Sourced::read(Sources {
         file: args.config.clone(),
         beside: dir.path().parent().map(Into::into),
-        running: vec![
-            ("partitions", "4".to_owned()),
-            ("replication", "1".to_owned()),
-            ("brokers", addresses.kafka_brokers.clone()),
-            ("database_url", addresses.database_url.clone()),
-        ],
+        running,
         environment: std::env::vars().filter(|(name, _)| name.starts_with("FACTFOLD_")).collect(),
         flags,
     })?;

@@ -48,9 +48,11 @@ impl<Q: DeserializeOwned> FromRequestParts<Gateway> for Parameters<Q> {
         if parts.uri.query().is_some_and(asks_as_of) {
             return Err(Problem::new("not-implemented", "the parameter as-of is not built yet"));
         }
-        Query::try_from_uri(&parts.uri)
-            .map(|Query(parameters)| Self(parameters))
-            .map_err(|error| Problem::new("invalid-parameter", error.body_text()))
+        Query::try_from_uri(&parts.uri).map(|Query(parameters)| Self(parameters)).map_err(|error| {
+            // Only the innermost error speaks of the client's own words.
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            Problem::new("invalid-parameter", cause.unwrap_or_else(|| error.body_text()))
+        })
     }
 }
 

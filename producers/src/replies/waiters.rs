@@ -72,9 +72,9 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    /// The answer; `None` when the gateway stops.
+    /// The answer; `None` when the gateway stops. May be asked again after that.
     pub(crate) async fn reply(&mut self) -> Option<Arc<Reply>> {
-        (&mut self.receiver).await.ok()
+        if self.receiver.is_terminated() { None } else { (&mut self.receiver).await.ok() }
     }
 }
 
@@ -140,6 +140,7 @@ mod tests {
         let mut before = waiters.enter("id", digest("a"));
         waiters.close();
         assert!(before.reply().await.is_none());
+        assert!(before.reply().await.is_none(), "asked again");
         assert!(waiters.enter("id", digest("a")).reply().await.is_none());
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use axum::{extract::State, http::StatusCode};
+use rdkafka::error::KafkaError;
 use serde_json::json;
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     answers,
@@ -14,6 +16,13 @@ use crate::{
 /// How long Kafka may take to answer.
 const REACH_TIME: Duration = Duration::from_secs(2);
 
+/// How long an answer is good for. Anybody may ask, and Kafka and Postgres have better things to do.
+const GOOD_FOR: Duration = Duration::from_secs(1);
+
+/// What was missing when it was last looked at, and when that was.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness(Mutex<Option<(Instant, Vec<String>)>>);
+
 /// `GET /healthz`
 pub(super) async fn alive() -> Answer {
     Ok(answers::json_response(StatusCode::OK, &json!({ "status": "alive" })))
@@ -21,15 +30,34 @@ pub(super) async fn alive() -> Answer {
 
 /// `GET /readyz`
 pub(super) async fn ready(State(gateway): State<Gateway>) -> Answer {
-    // Anybody may ask, and each question blocks a thread for a while: they count among those who wait.
-    let _slot = gateway.slot()?;
+    let missing = missing(&gateway).await;
+    if missing.is_empty() {
+        return Ok(answers::json_response(StatusCode::OK, &json!({ "status": "ready" })));
+    }
+    Err(Problem::new("not-ready", missing.join("; ")).with("missing", json!(missing)).retry_after(1))
+}
+
+/// One looks, all others who ask meanwhile get the same answer.
+async fn missing(gateway: &Gateway) -> Vec<String> {
+    let mut last = gateway.readiness.0.lock().await;
+    match &*last {
+        Some((looked, missing)) if looked.elapsed() < GOOD_FOR => missing.clone(),
+        _ => {
+            let missing = look(gateway).await;
+            *last = Some((Instant::now(), missing.clone()));
+            missing
+        }
+    }
+}
+
+async fn look(gateway: &Gateway) -> Vec<String> {
     let asked = gateway.clone();
     let (kafka, read_side) = tokio::join!(
         tokio::task::spawn_blocking(move || asked.writer.reach(REACH_TIME)),
         gateway.reads.ping(),
     );
     let mut missing = Vec::new();
-    if let Err(error) = kafka.unwrap_or(Err(rdkafka::error::KafkaError::Canceled)) {
+    if let Err(error) = kafka.unwrap_or(Err(KafkaError::Canceled)) {
         missing.push(format!("Kafka cannot be reached: {error}"));
     }
     if !gateway.replies.is_assigned() {
@@ -38,9 +66,5 @@ pub(super) async fn ready(State(gateway): State<Gateway>) -> Answer {
     if let Err(error) = read_side {
         missing.push(format!("the read side does not answer: {error}"));
     }
-    if missing.is_empty() {
-        Ok(answers::json_response(StatusCode::OK, &json!({ "status": "ready" })))
-    } else {
-        Err(Problem::new("not-ready", missing.join("; ")).with("missing", json!(missing)).retry_after(1))
-    }
+    missing
 }

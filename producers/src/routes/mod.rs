@@ -3,7 +3,7 @@
 
 mod commands;
 mod goods;
-mod health;
+pub(crate) mod health;
 mod orders;
 mod projections;
 mod system;

@@ -63,6 +63,6 @@ async fn many_writes_through_two_gateways_all_get_their_own_answer() {
         .collect();
     for (id, write) in writes {
         let (status, resource) = read(write.await.expect("no panic").expect("an answer")).await;
-        assert_eq!((status, &resource["id"]), (200, &json!(id)));
+        assert_eq!((status, &resource["id"]), (200, &json!(id)), "{resource}");
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::stack::{Stack, cluster, header};
+use crate::stack::{Stack, cluster, header, problem};
 
 #[tokio::test]
 async fn beyond_the_bound_nobody_waits_and_nothing_is_written() {
@@ -57,6 +57,20 @@ async fn who_is_too_slow_is_let_go() {
     }
     assert_eq!(answers[0], "", "no request, no answer");
     assert!(answers[1].starts_with("HTTP/1.1 408"), "{}", answers[1]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_not_said_to_be() {
+    let stack = Stack::start().await;
+    let settings = Settings { store_time: Duration::from_secs(2), ..stack.settings() };
+    let gateway = stack.gateway_with(settings).await;
+    stack.delete_topics().await;
+    let (status, name, body) = problem(gateway.adjust("ok")).await;
+    match name.as_str() {
+        "storage-unavailable" => assert_eq!(status, 503),
+        "outcome-unknown" => assert!(status == 504 && body["command_id"].is_string()),
+        _ => panic!("{status} {body}"),
+    }
 }
 
 #[tokio::test]

@@ -86,6 +86,8 @@ async fn what_cannot_be_read_is_refused_before_anything_is_stored() {
         assert_eq!((given, named.as_str()), (status, name), "case {number}: {body}");
     }
     assert!(stack.decider.seen(0).await.is_empty());
+    let wrong_method = gateway.request(Method::DELETE, "/v1/goods").send().await.expect("an answer");
+    assert!(self::header(&wrong_method, "allow").contains("POST"));
 
     // A discontinuation has nothing to say, and needs no body for it.
     let path = format!("/v1/goods/{}/discontinuation", Uuid::now_v7());

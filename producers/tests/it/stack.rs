@@ -65,10 +65,23 @@ impl Stack {
         for made in admin.create_topics(&topics, &options).await.expect("topics") {
             made.expect("a topic");
         }
+        settled(&admin, &names).await;
         let folder = tempfile::tempdir().expect("a folder");
         let keys = Arc::new(Keys::load_or_create(&folder.path().join("key.pem")).expect("keys"));
         let decider = Decider::start(&cluster);
         Self { cluster, decider, keys, user: UserId::generate(), _folder: folder }
+    }
+
+    /// Takes the commands topics away under a running gateway.
+    pub(crate) async fn delete_topics(&self) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.cluster.client().create().expect("an admin client");
+        let names = Service::ALL.map(|service| self.cluster.topic(service.commands()));
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+        for deleted in admin.delete_topics(&names, &options).await.expect("an answer") {
+            deleted.expect("a topic");
+        }
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -108,6 +121,24 @@ impl Stack {
         assert_eq!(alive.status(), 200);
         served
     }
+}
+
+/// Waits until every partition has its leader. A consumer that looks earlier may take half a minute to look again.
+async fn settled(admin: &AdminClient<DefaultClientContext>, names: &[(String, i32)]) {
+    let is_led = |name: &str, partitions: i32| {
+        let Ok(metadata) = admin.inner().fetch_metadata(Some(name), Duration::from_secs(5)) else {
+            return false;
+        };
+        let Some(topic) = metadata.topics().first() else { return false };
+        let led = topic.partitions().iter().filter(|p| p.error().is_none() && p.leader() >= 0);
+        led.count() == partitions as usize
+    };
+    let all = async {
+        while !names.iter().all(|(name, partitions)| is_led(name, *partitions)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all).await.expect("the topics get their leaders");
 }
 
 impl Served {

@@ -219,6 +219,11 @@ fn a_command_past_its_time_or_version_is_rejected() {
         rejection(&send(&mut bench, Header { expected_version, ..Header::new("3", "/s") })),
         "version-mismatch"
     );
+    // What is not there (or not for the caller to see) has no version to tell.
+    let nowhere = GoodsId::generate();
+    let header = Header { expected_version, ..Header::new("5", "/s") };
+    let out = bench.put(&header.record_of(Service::Goods, &nowhere.stream(), &take(1)), home(nowhere));
+    assert_eq!(rejection(&out), "goods-not-found");
     let expected_version = Some(1);
     assert_eq!(events(&send(&mut bench, Header { expected_version, ..Header::new("4", "/s") })).len(), 1);
 }

@@ -40,7 +40,7 @@ use self::{
     store::{Binding, Store},
 };
 use super::{
-    Settings, Shutdown, Status, Worker,
+    Settings, Shutdown, Status,
     error::Error,
     layout::Layout,
     processor::{Processor, Produce, Target, TopicPartition, Written},
@@ -69,13 +69,14 @@ pub fn run<D: Decider>(
     shutdown: Shutdown,
     status: Status,
 ) -> Result<(), Error> {
-    let layout = Layout::read(cluster)?;
-    let group = cluster.namespace.qualify(group::<D>());
-    let open = |dir: &Path| Store::open(dir, &group, &settings.instance, layout.cluster_id()?);
-    let store = settings.state_dir.as_deref().and_then(open);
     let commands = cluster.topic(D::SERVICE.commands());
-    let deciding = Deciding::<D>::new(layout, &settings, commands, store);
-    Worker::new(deciding, cluster, settings, shutdown, status)?.run()
+    let group = cluster.namespace.qualify(group::<D>());
+    let own = settings.clone();
+    super::run(cluster, settings, shutdown, status, |layout| {
+        let open = |dir: &Path| Store::open(dir, &group, &own.instance, layout.cluster_id()?);
+        let store = own.state_dir.as_deref().and_then(open);
+        Deciding::<D>::new(layout, &own, commands, store)
+    })
 }
 
 /// The consumer group of a decider, without the namespace.
@@ -240,12 +241,19 @@ impl<D: Decider> Desk<'_, D> {
         if let Some(expired_at) = header.expires.filter(|expires| *expires <= cause.time) {
             return Err(Common::Expired { expired_at }.to_rejection());
         }
-        let actual = entry.map_or(0, |entry| entry.version);
-        if let Some(expected) = header.expected_version.filter(|expected| *expected != actual) {
-            return Err(Common::VersionMismatch { expected, actual }.to_rejection());
+        let decision = D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref())
+            .map_err(|rejection| rejection.to_rejection());
+        // What the caller may not see has no version to tell either.
+        if matches!(&decision, Err(rejection) if rejection.kind == RejectionKind::NotFound) {
+            return decision;
         }
-        D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref())
-            .map_err(|r| r.to_rejection())
+        let actual = entry.map_or(0, |entry| entry.version);
+        match header.expected_version {
+            Some(expected) if expected != actual => {
+                Err(Common::VersionMismatch { expected, actual }.to_rejection())
+            }
+            _ => decision,
+        }
     }
 
     /// Writes the events and moves the draft on. Returns the version of the last.
@@ -264,7 +272,7 @@ impl<D: Decider> Desk<'_, D> {
             version += 1;
             state = D::evolve(state, &data);
             let event = Recorded { stream: stream.clone(), version, cause: cause.clone(), data };
-            count(event.data.type_name());
+            note(event.data.type_name(), &event.cause);
             self.produce(D::SERVICE.events(), event.record(D::SERVICE));
         }
         if let Some(state) = state {
@@ -340,7 +348,7 @@ impl<D: Decider> Desk<'_, D> {
     fn outcome(&mut self, stream: Option<StreamId>, cause: Cause, outcome: Outcome) {
         let after = self.partition.gave_events().map(|offset| Position { offset, ..self.at });
         let outcome = RecordedOutcome { stream, cause, after, outcome };
-        count(outcome.outcome.type_name());
+        note(outcome.outcome.type_name(), &outcome.cause);
         self.produce(D::SERVICE.outcomes(), outcome.record(D::SERVICE));
         self.partition.decided(self.at.offset, false);
     }
@@ -376,8 +384,13 @@ impl<D: Decider> Desk<'_, D> {
     }
 }
 
-fn count(type_name: &str) {
-    metrics::counter!("factfold_traces_total", "type" => type_name.to_owned()).increment(1);
+/// Counts a trace, and lets the one who follows a request find it: the event or outcome is in the open transaction.
+fn note(type_name: &'static str, cause: &Cause) {
+    metrics::counter!("factfold_traces_total", "type" => type_name).increment(1);
+    tracing::debug!(
+        trace.parent = cause.traceparent, command.id = cause.command_id, kafka.position = %cause.decided,
+        "decided: {type_name}"
+    );
 }
 
 /// The beginning of a text from outside, for a message.

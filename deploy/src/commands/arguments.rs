@@ -1,0 +1,56 @@
+//! Arguments that more than one command takes.
+
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use factfold_schemas::{json, topics::Service};
+use jiff::SignedDuration;
+
+/// `goods`, `orders`.
+pub(super) fn service() -> impl TypedValueParser<Value = Service> {
+    PossibleValuesParser::new(Service::ALL.map(Service::name)).try_map(|name| name.parse::<Service>())
+}
+
+/// The names of a family (`commands`, `events`) of a service, in the order of the alphabet.
+pub(super) fn type_names(service: Service, family: &str) -> Vec<String> {
+    let prefix = format!("{service}/{family}/");
+    json::all().into_keys().filter_map(|path| type_name(path.strip_prefix(&prefix)?)).collect()
+}
+
+/// The names of the outcomes.
+pub(super) fn outcome_names() -> Vec<String> {
+    json::all().into_keys().filter_map(|path| type_name(path.strip_prefix("outcomes/")?)).collect()
+}
+
+fn type_name(file: &str) -> Option<String> {
+    file.strip_suffix(".1.json").map(str::to_owned)
+}
+
+/// Refuses names that are not among the known ones, and says which are.
+pub(super) fn check_types(given: &[String], known: &[String]) -> Result<(), crate::failure::Failure> {
+    match given.iter().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(crate::failure::Failure::Usage(anyhow::anyhow!(
+            "--type {name}: there is no such type here (known: {})",
+            known.join(", ")
+        ))),
+    }
+}
+
+/// `5s`, `1h30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "expected a time as 5s, 2m or 1h30m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_has_names() {
+        assert!(type_names(Service::Orders, "commands").contains(&"PayOrder".to_owned()));
+        assert!(type_names(Service::Goods, "events").contains(&"GoodsAdded".to_owned()));
+        assert!(outcome_names().contains(&"Rejected".to_owned()));
+    }
+}

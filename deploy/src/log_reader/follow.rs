@@ -1,0 +1,57 @@
+//! Going on where reading ended: live records, as they come.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use rdkafka::{consumer::Consumer as _, message::Message as _};
+
+use super::{
+    Lane, Log, Record, assignment,
+    merge::{Next, tolerate},
+};
+use crate::blocking::Stop;
+
+/// How soon a wish to stop is seen.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What comes next.
+#[derive(Debug, Clone, Copy)]
+pub enum Live<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// Nothing, for a moment.
+    Quiet,
+}
+
+impl Log {
+    /// Reads on from these lanes until `each` has enough, or somebody wants to stop.
+    pub fn follow(
+        &self,
+        lanes: &[Lane],
+        stop: &Stop,
+        mut each: impl FnMut(Live<'_>) -> Result<Next>,
+    ) -> Result<()> {
+        let consumer = self.consumer(&[("fetch.wait.max.ms", "100")])?;
+        consumer.assign(&assignment(lanes)?).context("assigning partitions")?;
+        while !stop.is_wanted() {
+            let next = match consumer.poll(POLL) {
+                None => each(Live::Quiet)?,
+                Some(Err(error)) => {
+                    lanes.first().map_or(Ok(()), |lane| tolerate(error, lane))?;
+                    Next::Go
+                }
+                Some(Ok(message)) => {
+                    let lane = lanes.iter().find(|lane| lane.name == message.topic());
+                    match lane {
+                        Some(lane) => each(Live::Record(Record { topic: lane.topic, message: &message }))?,
+                        None => Next::Go,
+                    }
+                }
+            };
+            if next == Next::Enough {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! Reading topics as they are: committed records only, from one place to another, in one order that is the same every time.
+//!
+//! [`bound`] is what a person says about where to begin and end; [`Log::lanes`] makes offsets of it; [`merge`] reads to the
+//! end, partitions merged by the broker's time; [`follow`] goes on from there, live; [`envelope`] writes a record as a
+//! CloudEvent in JSON. Memory is bounded by what the library fetches ahead.
+//!
+//! It must never join a group, commit an offset, or decide what a record means.
+
+pub mod bound;
+pub mod envelope;
+pub mod follow;
+pub mod merge;
+mod record;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use factfold_schemas::{kafka::Cluster, position::Position, topics::Topic};
+use jiff::Timestamp;
+use rdkafka::{
+    ClientConfig, ClientContext, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+pub use self::{bound::Bound, record::Record};
+
+/// How long Kafka may take to answer a question.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to say that it is there.
+const REACH: Duration = Duration::from_secs(5);
+/// How much may wait in memory, for each partition: 4 MiB beside what is being fetched.
+const AHEAD_KBYTES: &str = "4096";
+
+/// The topics of a cluster that can be reached.
+#[derive(Debug)]
+pub struct Log {
+    cluster: Cluster,
+    partitions: BTreeMap<String, i32>,
+}
+
+/// What is to be read of one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lane {
+    /// The topic.
+    pub topic: Topic,
+    /// Its name in Kafka.
+    pub name: String,
+    /// The partition.
+    pub partition: i32,
+    /// The oldest offset that is still there.
+    pub low: i64,
+    /// The offset that is read next.
+    pub next: i64,
+    /// The offset that is not read any more.
+    pub end: i64,
+}
+
+impl Lane {
+    /// Where reading goes on.
+    pub const fn position(&self) -> Position {
+        Position::new(self.topic, self.partition, self.next)
+    }
+}
+
+impl Log {
+    /// Asks the cluster for its topics.
+    pub fn open(cluster: &Cluster) -> Result<Self> {
+        let client: BaseConsumer<LastError> =
+            asking(cluster).create_with_context(LastError::default()).context("making a Kafka client")?;
+        let metadata = client.fetch_metadata(None, REACH).map_err(|error| {
+            // Why it failed is told beside the answer, to whoever polls.
+            while client.poll(Duration::from_millis(100)).is_some() {}
+            let why = client.context().take().unwrap_or_else(|| error.to_string());
+            anyhow!("no Kafka answers at {} within {} s ({why})", cluster.brokers, REACH.as_secs())
+        })?;
+        let topics = metadata.topics().iter();
+        let partitions = topics.map(|t| (t.name().to_owned(), t.partitions().len() as i32)).collect();
+        Ok(Self { cluster: cluster.clone(), partitions })
+    }
+
+    /// The cluster.
+    pub const fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// How many partitions a topic has, by its name in Kafka.
+    pub fn partitions(&self, name: &str) -> Result<i32> {
+        let partitions = self.partitions.get(name).copied().filter(|count| *count > 0);
+        partitions.ok_or_else(|| anyhow!("the topic {name} does not exist: factfold topics create"))
+    }
+
+    /// Where to begin and end in each partition of these topics (or in `only` one). Positions name their partition exactly;
+    /// the other partitions begin, or end, at the time of the first one named. So `[a, b)` and `[b, c)` always make `[a, c)`.
+    pub fn lanes(
+        &self,
+        topics: &[Topic],
+        only: Option<i32>,
+        from: &Bound,
+        to: &Bound,
+    ) -> Result<Vec<Lane>, crate::failure::Failure> {
+        let client: BaseConsumer = asking(&self.cluster).create().context("making a Kafka client")?;
+        let mut lanes = Vec::new();
+        for &topic in topics {
+            let name = self.cluster.topic(topic);
+            for partition in 0..self.partitions(&name)? {
+                let (low, high) = client
+                    .fetch_watermarks(&name, partition, PATIENCE)
+                    .with_context(|| format!("asking where {name}/{partition} ends"))?;
+                let lane = Lane { topic, name: name.clone(), partition, low, next: low, end: high };
+                lanes.push(lane);
+            }
+        }
+        let starts = self.offsets(&client, &lanes, from)?;
+        let ends = self.offsets(&client, &lanes, to)?;
+        for ((lane, start), end) in lanes.iter_mut().zip(starts).zip(ends) {
+            (lane.next, lane.end) = (start.max(lane.low), end);
+        }
+        lanes.retain(|lane| only.is_none_or(|only| only == lane.partition));
+        Ok(lanes)
+    }
+
+    /// The offset of this bound in each lane.
+    fn offsets(
+        &self,
+        client: &BaseConsumer,
+        lanes: &[Lane],
+        bound: &Bound,
+    ) -> Result<Vec<i64>, crate::failure::Failure> {
+        let of_lanes = |pick: fn(&Lane) -> i64| lanes.iter().map(pick).collect::<Vec<_>>();
+        match bound {
+            Bound::Beginning => Ok(of_lanes(|lane| lane.low)),
+            Bound::End => Ok(of_lanes(|lane| lane.end)),
+            Bound::Time(time) => Ok(at_time(client, lanes, *time)?),
+            Bound::Positions(positions) => {
+                bound::check(positions, lanes).map_err(crate::failure::Failure::Usage)?;
+                let named = |lane: &Lane| {
+                    let of_lane = |p: &&Position| p.topic == lane.topic && p.partition == lane.partition;
+                    positions.iter().find(of_lane).map(|position| position.offset)
+                };
+                let others = match positions.first() {
+                    Some(first) if lanes.iter().any(|lane| named(lane).is_none()) => {
+                        match self.time_of(*first)? {
+                            Some(time) => at_time(client, lanes, time)?,
+                            None => of_lanes(|lane| lane.end),
+                        }
+                    }
+                    _ => of_lanes(|lane| lane.low),
+                };
+                Ok(lanes.iter().zip(others).map(|(lane, other)| named(lane).unwrap_or(other)).collect())
+            }
+        }
+    }
+
+    /// The time of the first record at or after this position; `None` at the end.
+    fn time_of(&self, position: Position) -> Result<Option<Timestamp>> {
+        let name = self.cluster.topic(position.topic);
+        let client: BaseConsumer = asking(&self.cluster).create().context("making a Kafka client")?;
+        let (low, high) = client.fetch_watermarks(&name, position.partition, PATIENCE)?;
+        let next = position.offset.max(low);
+        let mut lane =
+            [Lane { topic: position.topic, name, partition: position.partition, low, next, end: high }];
+        let mut time = None;
+        merge::read(&self.cluster, &mut lane, &crate::blocking::Stop::default(), |record, _| {
+            time = Some(record.time());
+            Ok(merge::Next::Enough)
+        })?;
+        Ok(time)
+    }
+
+    /// A consumer of committed records, of these lanes.
+    fn consumer(&self, settings: &[(&str, &str)]) -> Result<Arc<BaseConsumer>> {
+        consumer(&self.cluster, settings)
+    }
+}
+
+/// What the library said last of why it cannot get through.
+#[derive(Default)]
+struct LastError(Mutex<Option<String>>);
+
+impl LastError {
+    fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for LastError {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // That all brokers are down says nothing; what was said before says why.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            // The broker's name stands first, and how often it was tried last.
+            let sentence = reason.split_once("bootstrap: ").map_or(reason, |(_, sentence)| sentence);
+            let sentence = sentence.split_once(" (after ").map_or(sentence, |(sentence, _)| sentence);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for LastError {}
+
+/// A client that only asks, and sees also what is not committed yet: where a partition ends for everybody.
+fn asking(cluster: &Cluster) -> ClientConfig {
+    let mut config = cluster.client();
+    config
+        .set("isolation.level", "read_uncommitted")
+        .set("group.id", cluster.namespace.qualify("factfold.cli"));
+    config
+}
+
+fn consumer(cluster: &Cluster, settings: &[(&str, &str)]) -> Result<Arc<BaseConsumer>> {
+    let mut config = cluster.client();
+    config
+        // The library wants a group even where nothing is ever joined or committed.
+        .set("group.id", cluster.namespace.qualify("factfold.cli"))
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error")
+        .set("queued.max.messages.kbytes", AHEAD_KBYTES)
+        .set("fetch.queue.backoff.ms", "10")
+        .set("fetch.error.backoff.ms", "50");
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    Ok(Arc::new(config.create().context("making a Kafka consumer")?))
+}
+
+fn assignment(lanes: &[Lane]) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(lanes.len());
+    for lane in lanes {
+        list.add_partition_offset(&lane.name, lane.partition, Offset::Offset(lane.next))?;
+    }
+    Ok(list)
+}
+
+/// The first offset in each lane whose record is not older than this; the lane's end when all are older.
+fn at_time(client: &BaseConsumer, lanes: &[Lane], time: Timestamp) -> Result<Vec<i64>> {
+    let mut asked = TopicPartitionList::with_capacity(lanes.len());
+    for lane in lanes {
+        asked.add_partition_offset(&lane.name, lane.partition, Offset::Offset(time.as_millisecond()))?;
+    }
+    let found = client.offsets_for_times(asked, PATIENCE).context("asking for offsets by time")?;
+    let offset = |lane: &Lane| {
+        let Some(element) = found.find_partition(&lane.name, lane.partition) else {
+            bail!("Kafka did not say where {}/{} is at {time}", lane.name, lane.partition)
+        };
+        element.error()?;
+        Ok(element.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(lane.end))
+    };
+    lanes.iter().map(offset).collect()
+}

@@ -1,0 +1,83 @@
+//! Every metric there is, with what it says. `/metrics` shows the sentences, and a test holds `deploy/alerts.yml` against
+//! the names.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// How a metric counts.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+    /// In seconds, unless its name says otherwise.
+    Histogram,
+}
+
+use Kind::{Counter, Gauge, Histogram};
+
+const METRICS: [(Kind, &str, &str); 21] = [
+    (Gauge, "factfold_lag_records", "Records of a partition that the workers' group has not decided yet."),
+    (Gauge, "factfold_kafka_up", "1 while Kafka answers, 0 while it does not."),
+    (Counter, "factfold_records_total", "Records that a group of workers has taken in."),
+    (Counter, "factfold_traces_total", "Events and outcomes that were written, by type."),
+    (Counter, "factfold_dead_letters_total", "Commands that could not be read, by service and reason."),
+    (
+        Counter,
+        "factfold_repeats_evicted_total",
+        "Commands forgotten before their time, because the window is full.",
+    ),
+    (Counter, "factfold_takeovers_total", "Partitions that were taken over."),
+    (Histogram, "factfold_transaction_seconds", "How long the workers' transactions take."),
+    (Counter, "factfold_transaction_failures_total", "Transactions that failed, by what is known of them."),
+    (Counter, "factfold_http_requests_total", "Requests, by route, method and status."),
+    (Histogram, "factfold_http_request_seconds", "How long requests take."),
+    (Counter, "factfold_http_refused_total", "Requests refused because of load, by reason."),
+    (Gauge, "factfold_http_waiting", "Requests that wait for a decision or a read model."),
+    (Gauge, "factfold_http_connections", "Open connections."),
+    (Histogram, "factfold_produce_seconds", "How long Kafka takes to store a command."),
+    (Gauge, "factfold_projection_lag_offsets", "Offsets that a projection has not folded yet."),
+    (Counter, "factfold_projection_records_total", "Records that a projection has folded."),
+    (Histogram, "factfold_projection_batch_seconds", "How long a projection's batches take."),
+    (
+        Counter,
+        "factfold_projection_retries_total",
+        "Batches begun again, by reason: Kafka or Postgres away, another projector.",
+    ),
+    (
+        Gauge,
+        "factfold_projection_failed",
+        "1 once a projection stopped for good: its log and its rows disagree.",
+    ),
+    (Gauge, "factfold_postgres_connections", "Connections to Postgres, by pool and state."),
+];
+
+/// Tells the recorder what the metrics say.
+pub(crate) fn describe() {
+    for (kind, name, says) in METRICS {
+        match kind {
+            Counter => describe_counter!(name, says),
+            Gauge => describe_gauge!(name, says),
+            Histogram => describe_histogram!(name, Unit::Seconds, says),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An alert on a metric that nobody sets never fires.
+    #[test]
+    fn alerts_are_about_metrics_that_exist() {
+        let alerts = include_str!("../alerts.yml");
+        let names = alerts
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|n| n.starts_with("factfold_"));
+        let mut seen = 0;
+        for name in names {
+            let name = name.trim_end_matches("_bucket");
+            assert!(METRICS.iter().any(|(_, known, _)| *known == name), "{name}");
+            seen += 1;
+        }
+        assert!(seen >= 8, "the alerts were read");
+    }
+}
