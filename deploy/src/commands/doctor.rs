@@ -17,7 +17,8 @@ use crate::{
 #[command(after_help = "\
 Example: factfold doctor --json
 
-Exit code 0 when nothing was found, 1 when something was, 3 when Kafka or PostgreSQL is out of reach.")]
+Exit code 0 when nothing was found, 1 when something was, 3 when Kafka or PostgreSQL is out of
+reach.")]
 pub(super) struct Args {
     /// Print JSON
     #[arg(long)]

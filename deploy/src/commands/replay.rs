@@ -32,12 +32,12 @@ const RECORDS_PER_LOOK: u64 = 256;
 #[command(after_help = "\
 Example: factfold replay --service orders --from 2026-01-01T00:00:00Z --type OrderPaid > paid.ndjson
 
-The order is that of the broker's time; within a partition it is that of the log. It depends on the log
-alone: the same range gives the same lines every time. --from is included, --to is not.
+The order is that of the broker's time; within a partition it is that of the log. It depends on
+the log alone: the same range gives the same lines every time. --from is included, --to is not.
 
 A place is `beginning`, `end`, a time, how long ago (15m), or positions, separated by commas
-(orders.events/0@42); partitions that are not named begin, or end, at the time of the first that is.
-When it ends before its end, it says on stderr where to go on; --resume FILE remembers that by itself.")]
+(orders.events/0@42); partitions that are not named begin, or end, at the time of the first that
+is. At its end it says on stderr where to go on; --resume FILE remembers that by itself.")]
 pub(super) struct Args {
     /// The service
     #[arg(long, value_name = "SERVICE", value_parser = arguments::service())]

@@ -33,8 +33,7 @@ pub(super) async fn examine(system: &System, cluster: &Cluster) -> Result<Vec<Fi
     let mut findings = Vec::new();
     let private = system.is_private();
     if brokers.len() < 3 {
-        let count = brokers.len();
-        let what = format!("there are {count} broker(s): with less than 3 nothing may fail");
+        let what = format!("brokers: {}, and with less than 3 none may fail", brokers.len());
         findings.push(Finding::new("kafka", what, "run 3 brokers or more").normal_if(private));
     }
     let wanted: Vec<String> = topics::wanted(cluster, 0).into_iter().map(|topic| topic.name).collect();

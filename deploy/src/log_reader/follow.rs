@@ -33,14 +33,19 @@ impl Log {
     ) -> Result<()> {
         let consumer = self.consumer(&[("fetch.wait.max.ms", "100")])?;
         consumer.assign(&assignment(lanes)?).context("assigning partitions")?;
+        let mut is_away = false;
         while !stop.is_wanted() {
             let next = match consumer.poll(POLL) {
                 None => each(Live::Quiet)?,
                 Some(Err(error)) => {
                     lanes.first().map_or(Ok(()), |lane| tolerate(error, lane))?;
+                    if !std::mem::replace(&mut is_away, true) {
+                        eprintln!("Kafka does not answer: waiting for it");
+                    }
                     Next::Go
                 }
                 Some(Ok(message)) => {
+                    is_away = false;
                     let lane = lanes.iter().find(|lane| lane.name == message.topic());
                     match lane {
                         Some(lane) => each(Live::Record(Record { topic: lane.topic, message: &message }))?,

@@ -37,9 +37,9 @@ const REACH: Duration = Duration::from_secs(5);
 const AHEAD_KBYTES: &str = "4096";
 
 /// The topics of a cluster that can be reached.
-#[derive(Debug)]
 pub struct Log {
     cluster: Cluster,
+    client: BaseConsumer<LastError>,
     partitions: BTreeMap<String, i32>,
 }
 
@@ -80,7 +80,7 @@ impl Log {
         })?;
         let topics = metadata.topics().iter();
         let partitions = topics.map(|t| (t.name().to_owned(), t.partitions().len() as i32)).collect();
-        Ok(Self { cluster: cluster.clone(), partitions })
+        Ok(Self { cluster: cluster.clone(), client, partitions })
     }
 
     /// The cluster.
@@ -103,20 +103,20 @@ impl Log {
         from: &Bound,
         to: &Bound,
     ) -> Result<Vec<Lane>, crate::failure::Failure> {
-        let client: BaseConsumer = asking(&self.cluster).create().context("making a Kafka client")?;
         let mut lanes = Vec::new();
         for &topic in topics {
             let name = self.cluster.topic(topic);
             for partition in 0..self.partitions(&name)? {
-                let (low, high) = client
+                let (low, high) = self
+                    .client
                     .fetch_watermarks(&name, partition, PATIENCE)
                     .with_context(|| format!("asking where {name}/{partition} ends"))?;
                 let lane = Lane { topic, name: name.clone(), partition, low, next: low, end: high };
                 lanes.push(lane);
             }
         }
-        let starts = self.offsets(&client, &lanes, from)?;
-        let ends = self.offsets(&client, &lanes, to)?;
+        let starts = self.offsets(&lanes, from)?;
+        let ends = self.offsets(&lanes, to)?;
         for ((lane, start), end) in lanes.iter_mut().zip(starts).zip(ends) {
             (lane.next, lane.end) = (start.max(lane.low), end);
         }
@@ -125,17 +125,12 @@ impl Log {
     }
 
     /// The offset of this bound in each lane.
-    fn offsets(
-        &self,
-        client: &BaseConsumer,
-        lanes: &[Lane],
-        bound: &Bound,
-    ) -> Result<Vec<i64>, crate::failure::Failure> {
+    fn offsets(&self, lanes: &[Lane], bound: &Bound) -> Result<Vec<i64>, crate::failure::Failure> {
         let of_lanes = |pick: fn(&Lane) -> i64| lanes.iter().map(pick).collect::<Vec<_>>();
         match bound {
             Bound::Beginning => Ok(of_lanes(|lane| lane.low)),
             Bound::End => Ok(of_lanes(|lane| lane.end)),
-            Bound::Time(time) => Ok(at_time(client, lanes, *time)?),
+            Bound::Time(time) => Ok(at_time(&self.client, lanes, *time)?),
             Bound::Positions(positions) => {
                 bound::check(positions, lanes).map_err(crate::failure::Failure::Usage)?;
                 let named = |lane: &Lane| {
@@ -145,7 +140,7 @@ impl Log {
                 let others = match positions.first() {
                     Some(first) if lanes.iter().any(|lane| named(lane).is_none()) => {
                         match self.time_of(*first)? {
-                            Some(time) => at_time(client, lanes, time)?,
+                            Some(time) => at_time(&self.client, lanes, time)?,
                             None => of_lanes(|lane| lane.end),
                         }
                     }
@@ -159,8 +154,7 @@ impl Log {
     /// The time of the first record at or after this position; `None` at the end.
     fn time_of(&self, position: Position) -> Result<Option<Timestamp>> {
         let name = self.cluster.topic(position.topic);
-        let client: BaseConsumer = asking(&self.cluster).create().context("making a Kafka client")?;
-        let (low, high) = client.fetch_watermarks(&name, position.partition, PATIENCE)?;
+        let (low, high) = self.client.fetch_watermarks(&name, position.partition, PATIENCE)?;
         let next = position.offset.max(low);
         let mut lane =
             [Lane { topic: position.topic, name, partition: position.partition, low, next, end: high }];
@@ -238,7 +232,7 @@ fn assignment(lanes: &[Lane]) -> Result<TopicPartitionList> {
 }
 
 /// The first offset in each lane whose record is not older than this; the lane's end when all are older.
-fn at_time(client: &BaseConsumer, lanes: &[Lane], time: Timestamp) -> Result<Vec<i64>> {
+fn at_time(client: &BaseConsumer<LastError>, lanes: &[Lane], time: Timestamp) -> Result<Vec<i64>> {
     let mut asked = TopicPartitionList::with_capacity(lanes.len());
     for lane in lanes {
         asked.add_partition_offset(&lane.name, lane.partition, Offset::Offset(time.as_millisecond()))?;

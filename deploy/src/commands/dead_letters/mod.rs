@@ -79,8 +79,9 @@ struct Show {
 #[command(after_help = "\
 Example: factfold dead-letters publish orders.dead-letters/0@12 --type PayOrder
 
-It goes to where its key belongs, in one transaction with the marker that says so: whatever happens on
-the way, it is published once or not at all.")]
+It goes to where its key belongs, in one transaction with the marker that says so: whatever
+happens on the way, it is published once or not at all. The data directory is named before the
+command here: factfold --data DIR dead-letters publish …")]
 struct Publish {
     /// Where they lie, as the list says
     #[arg(value_name = "POSITION", required = true, value_parser = position)]

@@ -43,11 +43,13 @@ Examples:
   factfold send --example CreateOrder
   factfold send --file commands.ndjson --id-prefix import-7
 
-A line of a file is {\"type\":…, \"stream\":…, \"id\":…, \"data\":…}; stream and id can be left out. The whole
-file is checked before anything is sent. With --id (or --id-prefix, which numbers the lines) it can be
-sent again safely, for 24 hours: what was decided is not decided twice, and creates the same resource.
+A line of a file is {\"type\":…, \"stream\":…, \"id\":…, \"data\":…}; stream and id can be left out.
+The whole file is checked before anything is sent. With --id (or --id-prefix, which numbers the
+lines) it can be sent again safely, for 24 hours: what was decided is not decided twice, and
+creates the same resource.
 
-Whoever may write to Kafka is trusted: these commands act for anyone.")]
+Whoever may write to Kafka is trusted: these commands act for anyone. The data directory is named
+before the command here: factfold --data DIR send …")]
 pub(super) struct Args {
     /// The command's type: AddGoods, CreateOrder, PayOrder …
     #[arg(value_name = "TYPE", requires = "data_text")]
