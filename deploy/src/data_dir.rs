@@ -54,6 +54,11 @@ impl DataDir {
         &self.path
     }
 
+    /// Whether a stack was ever started in it.
+    pub fn is_made(&self) -> bool {
+        self.path.join(LOCK).exists()
+    }
+
     /// The addresses of the stack that runs in it. This is how every other command finds them.
     pub fn running(&self) -> Result<Addresses, Failure> {
         let owner = read_owner(&self.path.join(LOCK)).filter(ProcessIdentity::is_alive);

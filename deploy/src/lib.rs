@@ -13,6 +13,7 @@ pub mod blocking;
 pub mod commands;
 pub mod console;
 pub mod data_dir;
+pub mod doctor;
 pub mod failure;
 pub mod lag;
 pub mod log_reader;

@@ -107,6 +107,15 @@ impl System {
         self.settings().key_file(self.data.path())
     }
 
+    /// The same, where a system uses it: a key that is made in nobody's directory would open nothing.
+    pub fn key_file_in_use(&self) -> Result<PathBuf, Failure> {
+        if self.settings().key_file.is_some() || self.data.is_made() {
+            Ok(self.key_file())
+        } else {
+            Err(self.not_running())
+        }
+    }
+
     fn not_running(&self) -> Failure {
         let path = self.data.path().display();
         Failure::OutOfReach(anyhow!("the stack in {path} is not running: deploy/up"))

@@ -1,6 +1,6 @@
 //! The rules of the worker protocol (DESIGN section 5) that need a broker to be seen.
 
-use factfold_consumers::worker::Error;
+use factfold_consumers::worker::{Error, Settings};
 use factfold_schemas::{
     cloudevents::Outgoing,
     goods::{self, Event},
@@ -112,6 +112,61 @@ async fn a_successor_takes_over_where_the_predecessor_stopped() {
     }
     let events = world.events::<Event>(Service::Goods);
     assert_eq!(events.iter().map(|event| event.version).collect::<Vec<_>>(), [1, 2, 3, 4]);
+}
+
+/// Rule 17: a worker with a store takes over from there, and folds only what came since; one without folds everything; and
+/// they decide the same. A store of another system is not believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_saves_folding_the_whole_history() {
+    let (world, folder) = (World::new().await, tempfile::tempdir().expect("a folder"));
+    let stored =
+        |instance: &str| Settings { state_dir: Some(folder.path().to_owned()), ..settings(instance) };
+    let stream = GoodsId::generate().stream();
+    let worker = world.start(Job::Goods, stored("one"));
+    world.send(Service::Goods, "add", &stream, &add(100)).await;
+    for n in 0..20 {
+        world.send(Service::Goods, &format!("take-{n}"), &stream, &take(1)).await;
+        world.send(Service::Goods, "too-much", &stream, &take(1_000)).await;
+    }
+    world.wait_for_traces(Service::Goods, 41);
+    assert_eq!(worker.status.folded_records(), 0, "there was nothing to fold");
+    worker.stop().expect("stopped");
+
+    // Somebody without a store decides meanwhile.
+    let other = world.start(Job::Goods, settings("other"));
+    world.send(Service::Goods, "between", &stream, &take(1)).await;
+    world.wait_for_traces(Service::Goods, 42);
+    assert_eq!(other.status.folded_records(), 41);
+    other.stop().expect("stopped");
+
+    let again = world.start(Job::Goods, stored("one"));
+    world.send(Service::Goods, "take-3", &stream, &take(1)).await;
+    world.send(Service::Goods, "too-much", &stream, &take(1_000)).await;
+    world.send(Service::Goods, "rest", &stream, &take(79)).await;
+    world.send(Service::Goods, "one-more", &stream, &take(1)).await;
+    world.wait_for_traces(Service::Goods, 46);
+    // The last stored event and the last stored outcome, to see that the log is the same, and what came between.
+    assert_eq!(again.status.folded_records(), 3);
+    again.stop().expect("stopped");
+    let outcomes = world.outcomes(Service::Goods);
+    let last: Vec<&Outcome> = outcomes.iter().rev().take(3).rev().map(|recorded| &recorded.outcome).collect();
+    assert!(
+        matches!(last[..], [Outcome::Repeated(_), Outcome::Repeated(_), Outcome::Rejected(_)]),
+        "{last:?}"
+    );
+    let versions: Vec<u64> =
+        world.events::<Event>(Service::Goods).iter().map(|event| event.version).collect();
+    assert_eq!(versions, (1..=23).collect::<Vec<u64>>());
+
+    // Another system of the same cluster finds this one's store in its place.
+    let elsewhere = World::new().await;
+    let database = |world: &World| folder.path().join(world.cluster.namespace.qualify("factfold.goods"));
+    std::fs::rename(database(&world), database(&elsewhere)).expect("moved");
+    let worker = elsewhere.start(Job::Goods, stored("one"));
+    elsewhere.send(Service::Goods, "add", &stream, &add(1)).await;
+    elsewhere.wait_for_traces(Service::Goods, 1);
+    worker.stop().expect("stopped");
+    assert_eq!(elsewhere.events::<Event>(Service::Goods)[0].version, 1);
 }
 
 /// Rules 3 and 4: two workers share the partitions; a third comes and goes under load; nothing is lost or doubled.

@@ -1,7 +1,7 @@
 //! Reacting: from facts to commands, in the same transaction as the facts' offsets. Nothing is kept: what is still missing
 //! stands in the aggregates.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::Range};
 
 use factfold_schemas::{
     cloudevents::Incoming, kafka::Cluster, partitioner::partition_of, position::Position, topics::Topic,
@@ -11,7 +11,7 @@ use super::{
     Settings, Shutdown, Status,
     error::Error,
     layout::Layout,
-    processor::{Hydrate, Processor, Produce, Target, TopicPartition},
+    processor::{Hydrate, Processor, Produce, Target, TopicPartition, Written},
 };
 use crate::reactors::{Fact, Reactor};
 
@@ -42,8 +42,6 @@ pub fn group<R: Reactor>() -> String {
 pub struct Nothing;
 
 impl Hydrate for Nothing {
-    const FOLDS: bool = false;
-
     fn histories(input: Topic) -> Vec<Topic> {
         vec![input]
     }
@@ -52,8 +50,16 @@ impl Hydrate for Nothing {
         Ok(())
     }
 
-    fn finish(&mut self) -> Option<i64> {
-        None
+    fn begin(&mut self, _: i64, histories: &[(Topic, Range<i64>)]) -> Result<Vec<i64>, Error> {
+        Ok(histories.iter().map(|(_, range)| range.end).collect())
+    }
+
+    fn finish(&mut self) -> Result<Option<i64>, Error> {
+        Ok(None)
+    }
+
+    fn distrust(&mut self) -> bool {
+        false
     }
 }
 
@@ -68,7 +74,7 @@ impl<R: Reactor> Processor for Reacting<R> {
         R::INPUTS.to_vec()
     }
 
-    fn empty(&self) -> Nothing {
+    fn open(&mut self, _: TopicPartition) -> Nothing {
         Nothing
     }
 
@@ -91,7 +97,7 @@ impl<R: Reactor> Processor for Reacting<R> {
         Ok(())
     }
 
-    fn committed(&mut self) {}
+    fn committed(&mut self, _: &Written) {}
 
     fn discarded(&mut self) {}
 }

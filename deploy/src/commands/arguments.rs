@@ -1,7 +1,10 @@
 //! Arguments that more than one command takes.
 
+use std::time::Duration;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use factfold_schemas::{json, topics::Service};
+use jiff::SignedDuration;
 
 /// `goods`, `orders`.
 pub(super) fn service() -> impl TypedValueParser<Value = Service> {
@@ -32,6 +35,12 @@ pub(super) fn check_types(given: &[String], known: &[String]) -> Result<(), crat
             known.join(", ")
         ))),
     }
+}
+
+/// `5s`, `1h30m`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "expected a time as 5s, 2m or 1h30m".to_owned())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod arguments;
 mod config;
 mod dead_letters;
+mod doctor;
 mod gateway;
 mod history;
 mod prepare;
@@ -13,6 +14,7 @@ mod replay;
 mod role;
 mod schemas;
 mod send;
+mod token;
 mod topics;
 mod up;
 mod watch;
@@ -51,6 +53,8 @@ enum Command {
     Replay(Within<replay::Args>),
     Topics(Within<topics::Args>),
     DeadLetters(dead_letters::Args),
+    Doctor(Within<doctor::Args>),
+    Token(Within<token::Args>),
     Config(Within<config::Args>),
     Schemas(schemas::Args),
     #[command(hide = true)]
@@ -115,6 +119,14 @@ impl Cli {
                 topics::run(args, data).await
             }
             Command::DeadLetters(args) => dead_letters::run(args, before).await,
+            Command::Doctor(within) => {
+                let (args, data) = within.split(before)?;
+                doctor::run(args, data).await
+            }
+            Command::Token(within) => {
+                let (args, data) = within.split(before)?;
+                token::run(&args, data)
+            }
             Command::Config(within) => {
                 let (args, data) = within.split(before)?;
                 config::run(&args, data)

@@ -21,6 +21,9 @@ use crate::stack::{Durability, Stack, StackOptions};
 use crate::system::PRIVATE;
 use crate::telemetry;
 
+/// What the workers know beside the log, in the data directory.
+const STATE_DIR: &str = "state";
+
 /// Start everything on this machine: a private Kafka and PostgreSQL, and every role
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -151,7 +154,9 @@ fn settings(args: &Args, dir: &LockedDir, addresses: &Addresses) -> anyhow::Resu
         environment: std::env::vars().filter(|(name, _)| name.starts_with("FACTFOLD_")).collect(),
         flags,
     })?;
-    Ok(sourced.settings)
+    let mut settings = sourced.settings;
+    settings.state_dir.get_or_insert_with(|| dir.path().join(STATE_DIR));
+    Ok(settings)
 }
 
 /// The addresses on stdout, for programs; a first command on stderr, for people.

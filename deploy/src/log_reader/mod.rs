@@ -12,14 +12,19 @@ pub mod follow;
 pub mod merge;
 mod record;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use factfold_schemas::{kafka::Cluster, position::Position, topics::Topic};
 use jiff::Timestamp;
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    ClientConfig, ClientContext, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
 };
 
 pub use self::{bound::Bound, record::Record};
@@ -65,11 +70,13 @@ impl Lane {
 impl Log {
     /// Asks the cluster for its topics.
     pub fn open(cluster: &Cluster) -> Result<Self> {
-        let client: BaseConsumer = asking(cluster).create().context("making a Kafka client")?;
+        let client: BaseConsumer<LastError> =
+            asking(cluster).create_with_context(LastError::default()).context("making a Kafka client")?;
         let metadata = client.fetch_metadata(None, REACH).map_err(|error| {
-            let code = error.rdkafka_error_code().map(|code| format!(" ({code})")).unwrap_or_default();
-            let (brokers, seconds) = (&cluster.brokers, REACH.as_secs());
-            anyhow!("no Kafka answers at {brokers} within {seconds} s{code}: is it running, and is the address right?")
+            // Why it failed is told beside the answer, to whoever polls.
+            while client.poll(Duration::from_millis(100)).is_some() {}
+            let why = client.context().take().unwrap_or_else(|| error.to_string());
+            anyhow!("no Kafka answers at {} within {} s ({why})", cluster.brokers, REACH.as_secs())
         })?;
         let topics = metadata.topics().iter();
         let partitions = topics.map(|t| (t.name().to_owned(), t.partitions().len() as i32)).collect();
@@ -170,6 +177,30 @@ impl Log {
         consumer(&self.cluster, settings)
     }
 }
+
+/// What the library said last of why it cannot get through.
+#[derive(Default)]
+struct LastError(Mutex<Option<String>>);
+
+impl LastError {
+    fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for LastError {
+    fn error(&self, error: KafkaError, reason: &str) {
+        // That all brokers are down says nothing; what was said before says why.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            // The broker's name stands first, and how often it was tried last.
+            let sentence = reason.split_once("bootstrap: ").map_or(reason, |(_, sentence)| sentence);
+            let sentence = sentence.split_once(" (after ").map_or(sentence, |(sentence, _)| sentence);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for LastError {}
 
 /// A client that only asks, and sees also what is not committed yet: where a partition ends for everybody.
 fn asking(cluster: &Cluster) -> ClientConfig {

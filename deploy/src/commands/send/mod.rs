@@ -20,11 +20,11 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::ArgGroup;
 use factfold_schemas::{json::Misfit, orders::Status};
-use jiff::SignedDuration;
 use serde_json::Value;
 use uuid::Uuid;
 
 use self::vocabulary::Vocabulary;
+use super::arguments;
 use crate::{
     blocking,
     data_dir::DataDir,
@@ -74,7 +74,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TYPE", conflicts_with_all = ["stream", "data_text", "id", "until"])]
     example: Option<String>,
     /// How long to wait for the decision, or for the status [default: 5s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
     wait: Option<Duration>,
     /// Print JSON; with --file a line for each command
     #[arg(long)]
@@ -124,11 +124,6 @@ pub(super) fn read_json(text: &str) -> anyhow::Result<Value> {
         _ => text.to_owned(),
     };
     serde_json::from_str(&text).context("--data is not JSON")
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    parsed.ok_or_else(|| "expected a time as 5s, 2m or 1h30m".to_owned())
 }
 
 /// What is wrong with a command.
