@@ -71,6 +71,8 @@ pub fn read_from(cluster: &Cluster, topic: &str, start: impl Fn(i32) -> i64) -> 
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
+        // Nothing more comes at the end: there is nothing to wait for.
+        .set("fetch.wait.max.ms", "10")
         .create()?;
     let ends: BaseConsumer = cluster.client().set("isolation.level", "read_uncommitted").create()?;
     let mut list = TopicPartitionList::new();

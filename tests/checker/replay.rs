@@ -140,12 +140,18 @@ impl<D: Decider> Replay<D> {
             return Err(Common::Expired { expired_at }.to_rejection());
         }
         let entry = self.entries.get(&id);
-        let actual = entry.map_or(0, |entry| entry.version);
-        if let Some(expected) = header.expected_version.filter(|expected| *expected != actual) {
-            return Err(Common::VersionMismatch { expected, actual }.to_rejection());
-        }
         let decision = D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref());
-        decision.map(|events| events.into_iter().collect()).map_err(|rejection| rejection.to_rejection())
+        let decision = decision.map_err(|rejection| rejection.to_rejection());
+        let actual = entry.map_or(0, |entry| entry.version);
+        match (header.expected_version, &decision) {
+            // What the caller may not see has no version to tell.
+            (_, Err(rejection)) if rejection.kind == RejectionKind::NotFound => decision,
+            (Some(expected), _) if expected != actual => {
+                Err(Common::VersionMismatch { expected, actual }.to_rejection())
+            }
+            _ => decision,
+        }
+        .map(|events| events.into_iter().collect())
     }
 
     /// This became of the command. What was stored counts, not what should have been.

@@ -46,7 +46,7 @@ async fn kills_under_load_lose_nothing_and_double_nothing() {
     load.set_address(addresses.http.clone());
     let mut dice = Dice::new();
     for round in 0..rounds {
-        go_on(&mut installation, &load, 250 + dice.roll(500) as usize).await;
+        go_on(&mut installation, &load, 100 + dice.roll(300) as usize).await;
         installation.kill();
         load.set_address(None);
         let (killed, answers) = (Instant::now(), load.answers());
@@ -56,12 +56,14 @@ async fn kills_under_load_lose_nothing_and_double_nothing() {
         load.set_address(addresses.http.clone());
         eprintln!("round {round}: killed after {answers} answers, back in {:?}", killed.elapsed());
     }
-    go_on(&mut installation, &load, 250).await;
+    go_on(&mut installation, &load, 200).await;
     load.stop();
+    let stopped = Instant::now();
     let ended = timeout(PATIENCE, async {
         while clients.join_next().await.transpose().expect("no panic").is_some() {}
     });
     assert!(ended.await.is_ok(), "clients do not come to their ends: {}", installation.log());
+    eprintln!("clients ended in {:?}", stopped.elapsed());
     prove(&addresses, &load).await;
     installation.assert_alive();
     installation.stop().await;
@@ -70,9 +72,11 @@ async fn kills_under_load_lose_nothing_and_double_nothing() {
 
 /// Waits until clients got so many more answers.
 async fn go_on(installation: &mut Installation, load: &Load, more: usize) {
+    let began = Instant::now();
     let waited = load.wait_for_answers(load.answers() + more, PATIENCE).await;
     installation.assert_alive();
     waited.unwrap_or_else(|error| panic!("{error}: {}", installation.log()));
+    eprintln!("{more} answers in {:?}", began.elapsed());
 }
 
 fn start_clients(installation: &Installation, addresses: &Addresses, load: &Arc<Load>) -> JoinSet<()> {
@@ -97,8 +101,10 @@ async fn prove(addresses: &Addresses, load: &Load) {
     quiescence::wait(&cluster, &reads, PATIENCE).await.expect("it becomes quiet");
     eprintln!("quiet after {:?}", began.elapsed());
     let mut report = Report::default();
+    let reading = Instant::now();
     let log = gather::read(&cluster, true, &mut report).expect("the topics are readable");
     let shown = shown::ask(&reads, &cluster, &addresses.database_url, &log).await.expect("an answer");
+    eprintln!("read in {:?}", reading.elapsed());
     let outcome = load.outcome();
     report.merge(check(&log, Some(&shown), &outcome.told));
     eprintln!("checked after {:?}: {report}", began.elapsed());
