@@ -1,6 +1,10 @@
 //! The topics as DESIGN has them: made, and compared with what is there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail};
 use factfold_consumers::{
@@ -88,7 +92,19 @@ fn commit_starts<R: Reactor>(cluster: &Cluster, partitions: i32, created: &[Stri
     }
     let group = cluster.namespace.qualify(reacting::group::<R>());
     let consumer: BaseConsumer = cluster.client().set("group.id", &group).create()?;
-    consumer.commit(&starts, CommitMode::Sync).with_context(|| format!("committing the start of {group}"))
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match consumer.commit(&starts, CommitMode::Sync) {
+            // A broker may hear of a new topic later than the one that made it.
+            Err(error)
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+            committed => return committed.with_context(|| format!("committing the start of {group}")),
+        }
+    }
 }
 
 /// What is wrong with the topics that are there, a sentence each.
