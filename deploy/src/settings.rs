@@ -19,6 +19,8 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::addresses::Addresses;
+
 /// The name of the settings file.
 pub const FILE: &str = "factfold.toml";
 
@@ -239,6 +241,15 @@ impl Settings {
             namespace: self.namespace.clone(),
             properties: self.kafka.iter().map(|(k, v)| (k.clone(), v.reveal().to_owned())).collect(),
         })
+    }
+
+    /// These settings, with the Kafka and the PostgreSQL that are there.
+    pub fn at(self, addresses: &Addresses) -> Self {
+        Self {
+            brokers: Some(addresses.kafka_brokers.clone()),
+            database_url: Some(Secret(addresses.database_url.clone())),
+            ..self
+        }
     }
 
     /// The private key that signs access tokens, where nothing else is said in the data directory.

@@ -102,9 +102,10 @@ impl<D: Decider> Replay<D> {
             Err(rejection) if rejection.kind == RejectionKind::NoChange => {
                 Verdict::Outcome(Outcome::NoChange(NoChange { command: type_name.clone() }))
             }
-            Err(rejection) => {
-                Verdict::Outcome(Outcome::Rejected(Rejected { command: type_name.clone(), rejection }))
-            }
+            Err(rejection) => Verdict::Outcome(Outcome::Rejected(Rejected {
+                command: type_name.clone(),
+                rejection: *rejection,
+            })),
         };
         (verdict, digest)
     }
@@ -134,20 +135,20 @@ impl<D: Decider> Replay<D> {
         message: &D::Command,
         command: &Command,
         readable: &Readable,
-    ) -> Result<Vec<D::Event>, Rejection> {
+    ) -> Result<Vec<D::Event>, Box<Rejection>> {
         let header = &readable.header;
         if let Some(expired_at) = header.expires.filter(|expires| *expires <= command.time()) {
-            return Err(Common::Expired { expired_at }.to_rejection());
+            return Err(Box::new(Common::Expired { expired_at }.to_rejection()));
         }
         let entry = self.entries.get(&id);
         let decision = D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref());
-        let decision = decision.map_err(|rejection| rejection.to_rejection());
+        let decision = decision.map_err(|rejection| Box::new(rejection.to_rejection()));
         let actual = entry.map_or(0, |entry| entry.version);
         match (header.expected_version, &decision) {
             // What the caller may not see has no version to tell.
             (_, Err(rejection)) if rejection.kind == RejectionKind::NotFound => decision,
             (Some(expected), _) if expected != actual => {
-                Err(Common::VersionMismatch { expected, actual }.to_rejection())
+                Err(Box::new(Common::VersionMismatch { expected, actual }.to_rejection()))
             }
             _ => decision,
         }

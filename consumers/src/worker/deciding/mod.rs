@@ -218,10 +218,10 @@ impl<D: Decider> Desk<'_, D> {
                 FirstOutcome::NoChange
             }
             Err(rejection) => {
-                let rejected = Rejected { command: type_name, rejection: rejection.clone() };
+                let rejected = Rejected { command: type_name, rejection: (*rejection).clone() };
                 self.outcome(Some(stream), cause, Outcome::Rejected(rejected));
-                self.reply(id, &header, digest, Answer::Rejected { rejection: rejection.clone() }, false);
-                FirstOutcome::Rejected(Arc::new(rejection))
+                self.reply(id, &header, digest, Answer::Rejected { rejection: (*rejection).clone() }, false);
+                FirstOutcome::Rejected(rejection)
             }
         };
         let (decided, at_ms) = (self.at.offset, self.record.timestamp_ms);
@@ -236,13 +236,13 @@ impl<D: Decider> Desk<'_, D> {
         message: &D::Command,
         header: &Header,
         cause: &Cause,
-    ) -> Result<Events<D::Event>, Rejection> {
+    ) -> Result<Events<D::Event>, Arc<Rejection>> {
         let entry = self.partition.entry(id);
         if let Some(expired_at) = header.expires.filter(|expires| *expires <= cause.time) {
-            return Err(Common::Expired { expired_at }.to_rejection());
+            return Err(Arc::new(Common::Expired { expired_at }.to_rejection()));
         }
         let decision = D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref())
-            .map_err(|rejection| rejection.to_rejection());
+            .map_err(|rejection| Arc::new(rejection.to_rejection()));
         // What the caller may not see has no version to tell either.
         if matches!(&decision, Err(rejection) if rejection.kind == RejectionKind::NotFound) {
             return decision;
@@ -250,7 +250,7 @@ impl<D: Decider> Desk<'_, D> {
         let actual = entry.map_or(0, |entry| entry.version);
         match header.expected_version {
             Some(expected) if expected != actual => {
-                Err(Common::VersionMismatch { expected, actual }.to_rejection())
+                Err(Arc::new(Common::VersionMismatch { expected, actual }.to_rejection()))
             }
             _ => decision,
         }
