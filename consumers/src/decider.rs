@@ -5,18 +5,20 @@ use std::{fmt::Debug, hash::Hash};
 
 use factfold_schemas::{codec::Message, command::Auth, rejection::Reject, topics::Service};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 /// One aggregate's rules. [`crate::goods`] and [`crate::orders`] are the ones there are.
 pub trait Decider: Send + 'static {
     /// Whose commands it decides.
     const SERVICE: Service;
-    /// Changes when the same events give another state: what is cached under another version is thrown away.
+    /// Changes when the same events give another state, or the state has another shape: what is cached under another
+    /// version is thrown away.
     const VERSION: u32;
     /// Names an aggregate.
-    type Id: Copy + Eq + Hash + Debug + Send;
-    /// What the rules must know about an aggregate; nothing more, since millions of them are kept in memory.
-    type State: Clone + Debug + Send;
+    type Id: Copy + Eq + Hash + Debug + Send + Serialize;
+    /// What the rules must know about an aggregate; nothing more, since millions of them are kept.
+    type State: Clone + Debug + Send + Serialize + DeserializeOwned;
     /// Requests.
     type Command: Message;
     /// Facts.
@@ -43,13 +45,15 @@ pub trait Decider: Send + 'static {
 }
 
 /// The state of one aggregate, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry<S> {
     /// The version of the last event.
     pub version: u64,
     /// The time of the first event.
+    #[serde(with = "jiff::fmt::serde::timestamp::nanosecond::required")]
     pub created_at: Timestamp,
     /// The time of the last event.
+    #[serde(with = "jiff::fmt::serde::timestamp::nanosecond::required")]
     pub updated_at: Timestamp,
     /// What the rules know.
     pub state: S,

@@ -12,12 +12,13 @@ use factfold_schemas::{
     orders::QUANTITY_MAX,
     topics::Service,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::decider::{Decider, Entry, Events};
 
-/// What the rules know about goods.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the rules know about goods. Workers store it as it is: whoever changes its shape raises [`Decider::VERSION`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     name: Box<str>,
     price: Money,

@@ -15,19 +15,20 @@ use factfold_schemas::{
     },
     topics::Service,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::decider::{Decider, Entry, Events};
 
-/// What the rules know about an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the rules know about an order. Workers store it as it is: whoever changes its shape raises [`Decider::VERSION`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     user_id: UserId,
     lines: Box<[OrderLine]>,
     life: Life,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct OrderLine {
     goods_id: GoodsId,
     quantity: u32,
@@ -36,7 +37,7 @@ struct OrderLine {
 }
 
 /// Where an order is, with what is known only there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Life {
     Created,
     Confirmed { total: Money },

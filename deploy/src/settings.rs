@@ -19,6 +19,8 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::addresses::Addresses;
+
 /// The name of the settings file.
 pub const FILE: &str = "factfold.toml";
 
@@ -89,6 +91,10 @@ pub struct Settings {
     pub turns: usize,
     /// How many commands of a partition are remembered for their repeats.
     pub repeats_max: usize,
+    /// Where workers store what they know beside the log, so that they start without folding all of it.
+    pub state_dir: Option<PathBuf>,
+    /// How many aggregates of a partition a worker keeps in memory, when the others are stored.
+    pub live_max: usize,
     /// How many requests may wait for a decision at once; more are refused.
     pub waiting_max: usize,
     /// The most connections to PostgreSQL that a gateway holds.
@@ -120,6 +126,8 @@ impl Default for Settings {
             batch_bytes_max: worker.batch_bytes_max,
             turns: worker.turns,
             repeats_max: worker.repeats_max,
+            state_dir: worker.state_dir,
+            live_max: worker.live_max,
             waiting_max: 1024,
             connections_max: 10,
             log: "info".to_owned(),
@@ -235,6 +243,15 @@ impl Settings {
         })
     }
 
+    /// These settings, with the Kafka and the PostgreSQL that are there.
+    pub fn at(self, addresses: &Addresses) -> Self {
+        Self {
+            brokers: Some(addresses.kafka_brokers.clone()),
+            database_url: Some(Secret(addresses.database_url.clone())),
+            ..self
+        }
+    }
+
     /// The private key that signs access tokens, where nothing else is said in the data directory.
     pub fn key_file(&self, data_dir: &Path) -> PathBuf {
         self.key_file.clone().unwrap_or_else(|| data_dir.join("keys/token.pem"))
@@ -258,6 +275,8 @@ impl Settings {
             batch_bytes_max: self.batch_bytes_max,
             turns: self.turns,
             repeats_max: self.repeats_max,
+            state_dir: self.state_dir.clone(),
+            live_max: self.live_max,
             ..worker::Settings::new(instance)
         }
     }

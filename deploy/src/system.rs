@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A private node has few partitions, since a transaction's cost grows with those it touches, and one copy of each.
-const PRIVATE: [(&str, &str); 2] = [("partitions", "4"), ("replication", "1")];
+pub(crate) const PRIVATE: [(&str, &str); 2] = [("partitions", "4"), ("replication", "1")];
 
 /// The flags of every command that looks for the system.
 #[derive(Debug, Clone, Default, clap::Args)]

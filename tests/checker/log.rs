@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use factfold_schemas::{cloudevents::Incoming, kafka::Cluster};
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
@@ -48,10 +48,22 @@ impl Record {
         let (_, value) = self.headers.iter().find(|(n, _)| n == name)?;
         std::str::from_utf8(value).ok()
     }
+
+    /// The last header of this name, as text: what was added behind what came.
+    pub fn last_header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().rfind(|(n, _)| n == name)?;
+        std::str::from_utf8(value).ok()
+    }
 }
 
 /// All records of a topic, in the order of their partitions. Waits for open transactions to end, but not for long.
 pub fn read(cluster: &Cluster, topic: &str) -> Result<Vec<Record>> {
+    read_from(cluster, topic, |_| 0)
+}
+
+/// The records of a topic from these offsets on, in the order of their partitions. Waits for open transactions to end,
+/// but not for long. Fails when something below the offsets' end was cut off.
+pub fn read_from(cluster: &Cluster, topic: &str, start: impl Fn(i32) -> i64) -> Result<Vec<Record>> {
     let timeout = Duration::from_secs(60);
     let consumer: BaseConsumer = cluster
         .client()
@@ -59,16 +71,18 @@ pub fn read(cluster: &Cluster, topic: &str) -> Result<Vec<Record>> {
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
+        // Nothing more comes at the end: there is nothing to wait for.
+        .set("fetch.wait.max.ms", "10")
         .create()?;
     let ends: BaseConsumer = cluster.client().set("isolation.level", "read_uncommitted").create()?;
-    let metadata = ends.fetch_metadata(Some(topic), timeout)?;
-    let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len() as i32);
     let mut list = TopicPartitionList::new();
     let mut open = BTreeMap::new();
-    for partition in 0..partitions {
+    for partition in 0..partitions(&ends, topic, timeout)? {
         let (low, high) = ends.fetch_watermarks(topic, partition, timeout)?;
-        if low < high {
-            list.add_partition_offset(topic, partition, Offset::Offset(low))?;
+        let start = start(partition);
+        ensure!(low <= start, "{topic}/{partition} begins at {low}: what was before cannot be checked");
+        if start < high {
+            list.add_partition_offset(topic, partition, Offset::Offset(start))?;
             open.insert(partition, high);
         }
     }
@@ -94,6 +108,14 @@ pub fn read(cluster: &Cluster, topic: &str) -> Result<Vec<Record>> {
     }
     records.sort_by_key(|record| (record.partition, record.offset));
     Ok(records)
+}
+
+/// How many partitions a topic has.
+pub fn partitions(client: &BaseConsumer, topic: &str, timeout: Duration) -> Result<i32> {
+    let metadata = client.fetch_metadata(Some(topic), timeout)?;
+    let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len() as i32);
+    ensure!(partitions > 0, "there is no topic {topic}");
+    Ok(partitions)
 }
 
 fn owned(message: &rdkafka::message::BorrowedMessage<'_>) -> Record {

@@ -2,8 +2,13 @@
 //! a promise; each test has a namespace of its own.
 
 mod cli;
+mod goods;
+mod installation;
+mod kill;
+mod load;
 mod plain_client;
 mod system;
+mod takeover;
 mod walk;
 mod worker_protocol;
 mod world;

@@ -54,6 +54,7 @@ impl System {
             ("session_timeout_ms", "6000".to_owned()),
             ("transaction_timeout_ms", "5000".to_owned()),
             ("connections_max", "4".to_owned()),
+            ("state_dir", folder.join("state").display().to_string()),
         ];
         let settings = Sourced::read(Sources { flags, ..Sources::default() }).expect("settings").settings;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -1,29 +1,19 @@
 //! The rules of the worker protocol (DESIGN section 5) that need a broker to be seen.
 
-use factfold_consumers::worker::Error;
+use factfold_consumers::worker::{Error, Settings};
 use factfold_schemas::{
     cloudevents::Outgoing,
-    goods::{self, AddGoods, AdjustStock, Command, Event},
+    goods::{self, Event},
     ids::{GoodsId, OrderId, UserId},
-    money::Money,
     orders::{self, CreateOrder, RequestedLine},
     record::Outcome,
     topics::Service,
 };
 
-use crate::world::{Job, PARTITIONS, World, home, settings, wait_until};
-
-fn eur(amount: i64) -> Money {
-    Money::new(amount, "EUR".parse().expect("a currency"))
-}
-
-fn add(stock: i64) -> Command {
-    Command::AddGoods(AddGoods { name: "Tea".into(), price: eur(250), stock })
-}
-
-fn take(pieces: i64) -> Command {
-    Command::AdjustStock(AdjustStock { delta: -pieces, reason: "test".into() })
-}
+use crate::{
+    goods::{add, eur, take},
+    world::{Job, PARTITIONS, World, home, settings, wait_until},
+};
 
 /// The thin path: commands on the topic become events, in order, each once.
 #[tokio::test(flavor = "multi_thread")]
@@ -124,6 +114,61 @@ async fn a_successor_takes_over_where_the_predecessor_stopped() {
     assert_eq!(events.iter().map(|event| event.version).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
+/// Rule 17: a worker with a store takes over from there, and folds only what came since; one without folds everything; and
+/// they decide the same. A store of another system is not believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_saves_folding_the_whole_history() {
+    let (world, folder) = (World::new().await, tempfile::tempdir().expect("a folder"));
+    let stored =
+        |instance: &str| Settings { state_dir: Some(folder.path().to_owned()), ..settings(instance) };
+    let stream = GoodsId::generate().stream();
+    let worker = world.start(Job::Goods, stored("one"));
+    world.send(Service::Goods, "add", &stream, &add(100)).await;
+    for n in 0..20 {
+        world.send(Service::Goods, &format!("take-{n}"), &stream, &take(1)).await;
+        world.send(Service::Goods, "too-much", &stream, &take(1_000)).await;
+    }
+    world.wait_for_traces(Service::Goods, 41);
+    assert_eq!(worker.status.folded_records(), 0, "there was nothing to fold");
+    worker.stop().expect("stopped");
+
+    // Somebody without a store decides meanwhile.
+    let other = world.start(Job::Goods, settings("other"));
+    world.send(Service::Goods, "between", &stream, &take(1)).await;
+    world.wait_for_traces(Service::Goods, 42);
+    assert_eq!(other.status.folded_records(), 41);
+    other.stop().expect("stopped");
+
+    let again = world.start(Job::Goods, stored("one"));
+    world.send(Service::Goods, "take-3", &stream, &take(1)).await;
+    world.send(Service::Goods, "too-much", &stream, &take(1_000)).await;
+    world.send(Service::Goods, "rest", &stream, &take(79)).await;
+    world.send(Service::Goods, "one-more", &stream, &take(1)).await;
+    world.wait_for_traces(Service::Goods, 46);
+    // The last stored event and the last stored outcome, to see that the log is the same, and what came between.
+    assert_eq!(again.status.folded_records(), 3);
+    again.stop().expect("stopped");
+    let outcomes = world.outcomes(Service::Goods);
+    let last: Vec<&Outcome> = outcomes.iter().rev().take(3).rev().map(|recorded| &recorded.outcome).collect();
+    assert!(
+        matches!(last[..], [Outcome::Repeated(_), Outcome::Repeated(_), Outcome::Rejected(_)]),
+        "{last:?}"
+    );
+    let versions: Vec<u64> =
+        world.events::<Event>(Service::Goods).iter().map(|event| event.version).collect();
+    assert_eq!(versions, (1..=23).collect::<Vec<u64>>());
+
+    // Another system of the same cluster finds this one's store in its place.
+    let elsewhere = World::new().await;
+    let database = |world: &World| folder.path().join(world.cluster.namespace.qualify("factfold.goods"));
+    std::fs::rename(database(&world), database(&elsewhere)).expect("moved");
+    let worker = elsewhere.start(Job::Goods, stored("one"));
+    elsewhere.send(Service::Goods, "add", &stream, &add(1)).await;
+    elsewhere.wait_for_traces(Service::Goods, 1);
+    worker.stop().expect("stopped");
+    assert_eq!(elsewhere.events::<Event>(Service::Goods)[0].version, 1);
+}
+
 /// Rules 3 and 4: two workers share the partitions; a third comes and goes under load; nothing is lost or doubled.
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_move_under_load() {
@@ -183,25 +228,8 @@ async fn a_history_without_offsets_is_refused() {
     world.send(Service::Goods, "1", &stream, &add(3)).await;
     world.wait_for_traces(Service::Goods, 1);
     worker.stop().expect("stopped");
-    delete_group(&world, "factfold.goods").await;
+    world.delete_group("factfold.goods").await;
     let error = world.start(Job::Goods, settings("one")).wait_for_error();
     assert!(matches!(&error, Error::NoOffset { .. }), "{error}");
     assert!(error.to_string().contains("offsets have expired, or this is the wrong group"));
-}
-
-async fn delete_group(world: &World, group: &str) {
-    use rdkafka::admin::{AdminClient, AdminOptions};
-    let admin: AdminClient<rdkafka::client::DefaultClientContext> =
-        world.cluster.client().create().expect("a client");
-    let group = world.cluster.namespace.qualify(group);
-    // A static member stays in the group until its session times out.
-    let deadline = std::time::Instant::now() + crate::world::PATIENCE;
-    loop {
-        let results = admin.delete_groups(&[&group], &AdminOptions::new()).await.expect("an answer");
-        match &results[0] {
-            Ok(_) => return,
-            Err(error) => assert!(std::time::Instant::now() < deadline, "{error:?}"),
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
 }

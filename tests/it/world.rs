@@ -25,7 +25,13 @@ use factfold_schemas::{
     record::{Recorded, RecordedOutcome},
     topics::{Service, Topic},
 };
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
+    producer::{FutureProducer, FutureRecord},
+};
 use uuid::Uuid;
 
 /// How many partitions each topic of a test has.
@@ -126,6 +132,45 @@ impl World {
         });
     }
 
+    /// Deletes a consumer group, with its offsets, as soon as no member is left in it.
+    pub(crate) async fn delete_group(&self, group: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.cluster.client().create().expect("a client");
+        let group = self.cluster.namespace.qualify(group);
+        // A static member stays in the group until its session times out.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let results = admin.delete_groups(&[&group], &AdminOptions::new()).await.expect("an answer");
+            match &results[0] {
+                Ok(_) => return,
+                Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until no member is left in a consumer group.
+    pub(crate) async fn wait_for_empty_group(&self, group: &str) {
+        let client: BaseConsumer = self.cluster.client().create().expect("a client");
+        let group = self.cluster.namespace.qualify(group);
+        wait_until("the group is empty", || {
+            let groups = client.fetch_group_list(Some(&group), PATIENCE).expect("groups");
+            groups.groups().iter().all(|group| group.members().is_empty())
+        });
+    }
+
+    /// Commits offset 0 for a whole topic.
+    pub(crate) fn reset_offsets(&self, group: &str, topic: Topic) {
+        let group = self.cluster.namespace.qualify(group);
+        let client: BaseConsumer = self.cluster.client().set("group.id", &group).create().expect("a client");
+        let mut offsets = TopicPartitionList::new();
+        for partition in 0..PARTITIONS {
+            offsets
+                .add_partition_offset(&self.cluster.topic(topic), partition, Offset::Offset(0))
+                .expect("an offset");
+        }
+        client.commit(&offsets, CommitMode::Sync).expect("committed");
+    }
+
     /// Starts a worker.
     pub(crate) fn start(&self, job: Job, settings: Settings) -> Running {
         let (sender, result) = mpsc::channel();
@@ -156,6 +201,15 @@ impl Running {
     /// Waits until it works on so many partitions.
     pub(crate) fn wait_for_partitions(&self, partitions: usize) {
         wait_until("the worker has its partitions", || self.status.live_partitions() == partitions);
+    }
+
+    /// Whether it works on any partition before so much time is over.
+    pub(crate) fn is_live_within(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        while Instant::now() < deadline && self.status.live_partitions() == 0 {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        self.status.live_partitions() > 0
     }
 
     /// Waits until it stops by itself, and says why.

@@ -89,6 +89,18 @@ pub enum Error {
     /// What was under way was given up, since the worker is to stop.
     #[error("shutting down")]
     ShuttingDown,
+    /// What is known of a partition is in a store that cannot be read. Never stops a worker: the partition is taken over
+    /// again, without the store.
+    #[error("the state of {topic}/{partition} is lost: its store cannot be read")]
+    StateLost {
+        /// The input topic.
+        topic: Topic,
+        /// Its partition.
+        partition: i32,
+    },
+    /// A takeover came late: a later one has the partition's store. Never stops a worker.
+    #[error("the partition was taken over anew meanwhile")]
+    Superseded,
     /// The operating system gives no more threads.
     #[error("starting a thread: {0}")]
     Thread(#[source] std::io::Error),

@@ -1,4 +1,4 @@
-//! How many partitions the topics have. Read once: P is fixed at creation.
+//! Which cluster it is, and how many partitions the topics have. Read once: P is fixed at creation.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,9 +10,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::error::Error;
 
-/// The partitions of every topic.
+/// The cluster, and the partitions of every topic.
 #[derive(Debug, Clone)]
 pub struct Layout {
+    cluster_id: Option<String>,
     partitions: HashMap<Topic, i32>,
     replies: i32,
 }
@@ -32,7 +33,8 @@ impl Layout {
         let partitions = Topic::all()
             .map(|topic| Ok((topic, count(&cluster.topic(topic))?)))
             .collect::<Result<HashMap<_, _>, Error>>()?;
-        let layout = Self { partitions, replies: count(&cluster.namespace.qualify(REPLIES))? };
+        let cluster_id = client.client().fetch_cluster_id(Duration::from_secs(30));
+        let layout = Self { cluster_id, partitions, replies: count(&cluster.namespace.qualify(REPLIES))? };
         Service::ALL.into_iter().try_for_each(|service| layout.check(service))?;
         Ok(layout)
     }
@@ -49,6 +51,11 @@ impl Layout {
         Ok(())
     }
 
+    /// What the cluster calls itself.
+    pub fn cluster_id(&self) -> Option<&str> {
+        self.cluster_id.as_deref()
+    }
+
     /// How many partitions this topic has.
     pub fn partitions(&self, topic: Topic) -> i32 {
         self.partitions.get(&topic).copied().unwrap_or(1)
@@ -62,6 +69,7 @@ impl Layout {
     /// A layout with so many partitions everywhere.
     #[cfg(test)]
     pub(crate) fn even(partitions: i32) -> Self {
-        Self { partitions: Topic::all().map(|topic| (topic, partitions)).collect(), replies: partitions }
+        let all = Topic::all().map(|topic| (topic, partitions)).collect();
+        Self { cluster_id: Some("test".to_owned()), partitions: all, replies: partitions }
     }
 }

@@ -26,7 +26,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
     time::{Duration, Instant},
@@ -48,7 +48,7 @@ use self::{
 pub use self::{
     error::Error,
     layout::Layout,
-    processor::{Hydrate, Produce, Target, TopicPartition},
+    processor::{Hydrate, Mark, Produce, Target, TopicPartition, Written},
     settings::Settings,
 };
 
@@ -68,14 +68,41 @@ impl Shutdown {
     }
 }
 
+/// Runs a worker. That it gave something up because it was told to stop is no error.
+fn run<P: Processor>(
+    cluster: &Cluster,
+    settings: Settings,
+    shutdown: Shutdown,
+    status: Status,
+    processor: impl FnOnce(Layout) -> P,
+) -> Result<(), Error> {
+    let worker = Layout::read(cluster)
+        .and_then(|layout| Worker::new(processor(layout), cluster, settings, shutdown, status));
+    match worker.and_then(Worker::run) {
+        Err(Error::ShuttingDown) => Ok(()),
+        ended => ended,
+    }
+}
+
 /// What a worker shows while it runs. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Status(Arc<AtomicUsize>);
+pub struct Status(Arc<Shown>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    live_partitions: AtomicUsize,
+    folded_records: AtomicU64,
+}
 
 impl Status {
     /// How many partitions are being worked on. (Those that are being taken over do not count.)
     pub fn live_partitions(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.0.live_partitions.load(Ordering::Relaxed)
+    }
+
+    /// How many records were folded by the takeovers until now. A store saves most of them.
+    pub fn folded_records(&self) -> u64 {
+        self.0.folded_records.load(Ordering::Relaxed)
     }
 }
 
@@ -149,6 +176,7 @@ impl<P: Processor> Worker<P> {
         let inputs = self.processor.inputs();
         let consumer = consumer::join(&self.cluster, &self.group, &inputs, &self.settings)?;
         while !self.shutdown.is_set() {
+            self.tidy(&consumer)?;
             // Rebalances happen while gathering, and only there: no transaction is open then (rule 3).
             let mut batch = self.gather(&consumer)?;
             self.follow_rebalances(&consumer)?;
@@ -159,12 +187,19 @@ impl<P: Processor> Worker<P> {
             }
             let next = self.next_offsets(&batch);
             match self.transact(&consumer, &batch, &next) {
-                Ok(()) => self.move_on(&next),
+                Ok(written) => self.move_on(&next, &written),
                 Err(failure) => self.recover(&consumer, &next, failure)?,
             }
         }
+        self.assignment.live().into_iter().for_each(|partition| self.processor.save(partition));
         tracing::info!(group = self.group, "stopped");
         Ok(())
+    }
+
+    /// Stores what changed, while no transaction is open. What cannot be read any more is taken over again.
+    fn tidy(&mut self, consumer: &Consumer) -> Result<(), Error> {
+        let lost = self.processor.tidy();
+        if lost.is_empty() { Ok(()) } else { self.take(consumer, &lost) }
     }
 
     /// Takes what is there now, and never waits to fill a batch: one record when there is no load, thousands when there is.
@@ -205,6 +240,7 @@ impl<P: Processor> Worker<P> {
                 Change::Revoked(partitions) => {
                     for partition in partitions {
                         self.assignment.revoke(partition);
+                        self.processor.save(partition);
                         self.forget(partition);
                     }
                 }
@@ -212,8 +248,12 @@ impl<P: Processor> Worker<P> {
                 Change::Assigned(partitions) => self.take_paused(&partitions)?,
             }
         }
-        self.status.0.store(self.assignment.live().len(), Ordering::Relaxed);
+        self.show_live_partitions();
         Ok(())
+    }
+
+    fn show_live_partitions(&self) {
+        self.status.0.live_partitions.store(self.assignment.live().len(), Ordering::Relaxed);
     }
 
     /// Gives these partitions up and takes them over from the beginning: what is in memory is not to be trusted.
@@ -230,7 +270,9 @@ impl<P: Processor> Worker<P> {
         metrics::counter!("factfold_takeovers_total", "group" => self.group.clone())
             .increment(partitions.len() as u64);
         let epoch = self.assignment.take(partitions);
-        self.takeover.spawn(partitions.to_vec(), self.processor.empty(), epoch, self.results.0.clone())
+        let opened =
+            partitions.iter().map(|partition| (*partition, self.processor.open(*partition))).collect();
+        self.takeover.spawn(opened, epoch, self.results.0.clone())
     }
 
     fn forget(&mut self, partition: TopicPartition) {
@@ -241,7 +283,7 @@ impl<P: Processor> Worker<P> {
     /// Begins to work on what was taken over.
     fn adopt_what_was_taken_over(&mut self, consumer: &Consumer) -> Result<(), Error> {
         while let Ok(result) = self.results.1.try_recv() {
-            let Taken { partition, epoch, next, state, is_start } = result?;
+            let Taken { partition, epoch, next, state, is_start, folded } = result?;
             if !self.assignment.taken(partition, epoch, next) {
                 tracing::debug!(group = self.group, ?partition, "a takeover came late");
                 continue;
@@ -252,11 +294,19 @@ impl<P: Processor> Worker<P> {
                 continue;
             }
             self.processor.adopt(partition, state);
+            self.status.0.folded_records.fetch_add(folded, Ordering::Relaxed);
             if is_start {
                 self.starts.insert(partition, next);
             }
+            if !self.assignment.is_taking() {
+                tracing::info!(
+                    group = self.group,
+                    partitions = self.assignment.live().len(),
+                    "all partitions are taken over"
+                );
+            }
         }
-        self.status.0.store(self.assignment.live().len(), Ordering::Relaxed);
+        self.show_live_partitions();
         Ok(())
     }
 
@@ -278,7 +328,7 @@ impl<P: Processor> Worker<P> {
         consumer: &Consumer,
         batch: &[Gathered<'_>],
         next: &BTreeMap<TopicPartition, i64>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Written, Failure> {
         let began = Instant::now();
         let lost = || Failure::NothingCommitted(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
         let group = consumer.group_metadata().filter(|_| !consumer.assignment_lost()).ok_or_else(lost)?;
@@ -302,8 +352,8 @@ impl<P: Processor> Worker<P> {
     }
 
     /// The transaction was committed: now, and not before, memory follows (rule 17).
-    fn move_on(&mut self, next: &BTreeMap<TopicPartition, i64>) {
-        self.processor.committed();
+    fn move_on(&mut self, next: &BTreeMap<TopicPartition, i64>, written: &Written) {
+        self.processor.committed(written);
         self.starts.clear();
         for (partition, next) in next {
             self.assignment.advance(*partition, *next);
@@ -323,6 +373,7 @@ impl<P: Processor> Worker<P> {
         let result = match &failure {
             Failure::NothingCommitted(_) => "nothing-committed",
             Failure::Unknown(_) => "unknown",
+            Failure::Stopped(Error::StateLost { .. }) => "state-lost",
             Failure::Fenced { .. } | Failure::Stopped(_) => "stopped",
         };
         metrics::counter!(
@@ -343,6 +394,10 @@ impl<P: Processor> Worker<P> {
             }
             Failure::Unknown(error) => {
                 tracing::warn!(group = self.group, %error, "nobody knows whether it was committed: taking over again");
+                self.take(consumer, &partitions)
+            }
+            Failure::Stopped(error @ Error::StateLost { .. }) => {
+                tracing::warn!(group = self.group, %error, "taking over again");
                 self.take(consumer, &partitions)
             }
             Failure::Fenced { id } => Err(Error::Fenced { id }),

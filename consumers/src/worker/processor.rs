@@ -1,15 +1,32 @@
 //! What the loop asks of whatever it feeds: a decider or a reactor. The loop knows transactions and offsets and nothing of
 //! commands; a processor knows records and nothing of Kafka.
 
+use std::{collections::HashMap, ops::Range};
+
 use factfold_schemas::{
     cloudevents::{Incoming, Outgoing},
     topics::Topic,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::error::Error;
 
 /// A partition of an input topic.
 pub type TopicPartition = (Topic, i32);
+
+/// Where a record lies, and the time that the log gave it: enough to know the record again, and to see that the log was
+/// replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its offset.
+    pub offset: i64,
+    /// Its time.
+    pub timestamp_ms: i64,
+}
+
+/// The last record that a committed transaction wrote to each partition; `None` where the broker did not say which.
+pub type Written = HashMap<TopicPartition, Option<Mark>>;
 
 /// A record to be written in the open transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +59,8 @@ pub trait Processor: Send + 'static {
     /// The topics it reads.
     fn inputs(&self) -> Vec<Topic>;
 
-    /// A partition of which nothing is known yet.
-    fn empty(&self) -> Self::Partition;
+    /// A partition of which nothing is known yet. What was opened for it before must not touch its store any more.
+    fn open(&mut self, partition: TopicPartition) -> Self::Partition;
 
     /// Takes a partition over.
     fn adopt(&mut self, partition: TopicPartition, state: Self::Partition);
@@ -51,28 +68,42 @@ pub trait Processor: Send + 'static {
     /// Forgets a partition.
     fn forget(&mut self, partition: TopicPartition);
 
+    /// Called between transactions, to store what changed. Returns the partitions whose state is lost: they are taken over
+    /// again.
+    fn tidy(&mut self) -> Vec<TopicPartition> {
+        Vec::new()
+    }
+
+    /// Stores what is known of a partition that is given up, or that the worker stops working on.
+    fn save(&mut self, _: TopicPartition) {}
+
     /// What this record leads to, within the open transaction. An error stops the worker.
     fn process(&mut self, topic: Topic, record: &Incoming<'_>, out: &mut Vec<Produce>) -> Result<(), Error>;
 
-    /// The transaction was committed: what it changed is true (rule 17).
-    fn committed(&mut self);
+    /// The transaction was committed: what it changed is true (rule 17), and this is where it lies.
+    fn committed(&mut self, written: &Written);
 
     /// The transaction was not committed: what it would have changed never was.
     fn discarded(&mut self);
 }
 
 /// What is folded at takeover.
-pub trait Hydrate: Clone + Send + 'static {
+pub trait Hydrate: Send + 'static {
     /// The topics whose partition of the same number is folded. Where they are empty, and only there, a partition may be
     /// taken over without a committed offset (rule 6); a processor that folds nothing names its input.
     fn histories(input: Topic) -> Vec<Topic>;
 
-    /// Whether the histories are folded, or only looked at.
-    const FOLDS: bool;
+    /// Begins anew, from what is stored if that fits: a group that is to decide `next`, and histories that reach from here to
+    /// there. Returns from where each history is to be folded, in their order.
+    fn begin(&mut self, next: i64, histories: &[(Topic, Range<i64>)]) -> Result<Vec<i64>, Error>;
 
     /// Folds one record of a history.
     fn fold(&mut self, topic: Topic, record: &Incoming<'_>) -> Result<(), Error>;
 
     /// Called once all is folded. Returns the highest offset of the input that is already decided.
-    fn finish(&mut self) -> Option<i64>;
+    fn finish(&mut self) -> Result<Option<i64>, Error>;
+
+    /// What was folded does not add up. Whether a store may be to blame: it is thrown away then, and beginning anew makes
+    /// sense.
+    fn distrust(&mut self) -> bool;
 }

@@ -1,17 +1,17 @@
 //! Reacting: from facts to commands, in the same transaction as the facts' offsets. Nothing is kept: what is still missing
 //! stands in the aggregates.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::Range};
 
 use factfold_schemas::{
     cloudevents::Incoming, kafka::Cluster, partitioner::partition_of, position::Position, topics::Topic,
 };
 
 use super::{
-    Settings, Shutdown, Status, Worker,
+    Settings, Shutdown, Status,
     error::Error,
     layout::Layout,
-    processor::{Hydrate, Processor, Produce, Target, TopicPartition},
+    processor::{Hydrate, Processor, Produce, Target, TopicPartition, Written},
 };
 use crate::reactors::{Fact, Reactor};
 
@@ -28,8 +28,7 @@ pub fn run<R: Reactor>(
     shutdown: Shutdown,
     status: Status,
 ) -> Result<(), Error> {
-    let reacting = Reacting::<R> { layout: Layout::read(cluster)?, reactor: PhantomData };
-    Worker::new(reacting, cluster, settings, shutdown, status)?.run()
+    super::run(cluster, settings, shutdown, status, |layout| Reacting::<R> { layout, reactor: PhantomData })
 }
 
 /// The consumer group of a reactor, without the namespace.
@@ -43,8 +42,6 @@ pub fn group<R: Reactor>() -> String {
 pub struct Nothing;
 
 impl Hydrate for Nothing {
-    const FOLDS: bool = false;
-
     fn histories(input: Topic) -> Vec<Topic> {
         vec![input]
     }
@@ -53,8 +50,16 @@ impl Hydrate for Nothing {
         Ok(())
     }
 
-    fn finish(&mut self) -> Option<i64> {
-        None
+    fn begin(&mut self, _: i64, histories: &[(Topic, Range<i64>)]) -> Result<Vec<i64>, Error> {
+        Ok(histories.iter().map(|(_, range)| range.end).collect())
+    }
+
+    fn finish(&mut self) -> Result<Option<i64>, Error> {
+        Ok(None)
+    }
+
+    fn distrust(&mut self) -> bool {
+        false
     }
 }
 
@@ -69,7 +74,7 @@ impl<R: Reactor> Processor for Reacting<R> {
         R::INPUTS.to_vec()
     }
 
-    fn empty(&self) -> Nothing {
+    fn open(&mut self, _: TopicPartition) -> Nothing {
         Nothing
     }
 
@@ -92,7 +97,7 @@ impl<R: Reactor> Processor for Reacting<R> {
         Ok(())
     }
 
-    fn committed(&mut self) {}
+    fn committed(&mut self, _: &Written) {}
 
     fn discarded(&mut self) {}
 }

@@ -1,6 +1,6 @@
 //! What can be set about a worker.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Settings of one worker.
 #[derive(Debug, Clone)]
@@ -24,6 +24,11 @@ pub struct Settings {
     pub repeats_max: usize,
     /// For how long, in the broker's time.
     pub repeats_age: Duration,
+    /// Where the states are stored beside the log, so that a takeover need not fold all of it (rule 17). `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
+    /// How many aggregates of a partition are kept in memory; the others are read from the store when they are needed.
+    /// Without a store all of them are kept.
+    pub live_max: usize,
 }
 
 impl Settings {
@@ -38,6 +43,8 @@ impl Settings {
             turns: 3,
             repeats_max: 250_000,
             repeats_age: Duration::from_secs(24 * 60 * 60),
+            state_dir: None,
+            live_max: 100_000,
         }
     }
 }

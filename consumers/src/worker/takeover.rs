@@ -5,12 +5,14 @@
 
 use std::{
     collections::HashMap,
+    ops::{ControlFlow, Range},
     sync::mpsc::Sender,
     thread,
     time::{Duration, Instant},
 };
 
 use factfold_schemas::{
+    cloudevents::Incoming,
     kafka::{Cluster, incoming},
     topics::Topic,
 };
@@ -38,6 +40,8 @@ pub(super) struct Taken<H> {
     pub(super) next: i64,
     /// What its histories say.
     pub(super) state: H,
+    /// How many records of them were read for it.
+    pub(super) folded: u64,
     /// The group has no committed offset yet: the start is to be committed at once.
     pub(super) is_start: bool,
 }
@@ -57,15 +61,14 @@ impl Takeover {
     /// what does not pass is sent as the error it is.
     pub(super) fn spawn<H: Hydrate>(
         &self,
-        mut partitions: Vec<TopicPartition>,
-        empty: H,
+        mut partitions: Vec<(TopicPartition, H)>,
         epoch: Epoch,
         results: Sender<Result<Taken<H>, Error>>,
     ) -> Result<(), Error> {
         let this = self.clone();
         let run = move || {
             while !partitions.is_empty() && !this.shutdown.is_set() {
-                match this.take_over(&mut partitions, &empty, epoch, &results) {
+                match this.take_over(&mut partitions, epoch, &results) {
                     Ok(()) => {}
                     Err(error) if error.passes() => {
                         tracing::warn!(group = this.group, %error, "taking over: once more");
@@ -85,29 +88,33 @@ impl Takeover {
     /// Takes over what is left, and sends each partition as it is done.
     fn take_over<H: Hydrate>(
         &self,
-        left: &mut Vec<TopicPartition>,
-        empty: &H,
+        left: &mut Vec<(TopicPartition, H)>,
         epoch: Epoch,
         results: &Sender<Result<Taken<H>, Error>>,
     ) -> Result<(), Error> {
         let clients = Clients::connect(self)?;
-        let committed = clients.committed(left)?;
-        let histories = clients.histories::<H>(left)?;
-        while let Some(&partition) = left.last() {
+        let partitions: Vec<TopicPartition> = left.iter().map(|(partition, _)| *partition).collect();
+        let committed = clients.committed(&partitions)?;
+        let histories = clients.histories::<H>(&partitions)?;
+        while let Some((partition, state)) = left.last_mut() {
+            let partition = *partition;
             let began = Instant::now();
             let histories: Vec<&History> =
                 histories.iter().filter(|history| history.of == partition).collect();
             let committed = committed.get(&partition).copied();
             let next = match committed {
                 Some(next) => next,
-                None => self.start(partition, &histories, clients.watermarks(partition)?.0)?,
+                None => self.start(&clients, partition, &histories)?,
             };
-            let mut state = empty.clone();
-            if H::FOLDS {
-                clients.fold(&histories, &mut state, self)?;
-            }
+            let (folded, decided) = match clients.hydrate(&histories, next, state, self) {
+                Err(Error::Superseded) => {
+                    left.pop();
+                    continue;
+                }
+                result => result?,
+            };
             let (low, high) = clients.watermarks(partition)?;
-            let but = match state.finish() {
+            let but = match decided {
                 _ if next < low => Some(format!("but its log begins at {low}")),
                 _ if next > high => Some(format!("but its log ends at {high}")),
                 Some(decided) if decided >= next => Some(format!("but offset {decided} is already decided")),
@@ -117,26 +124,55 @@ impl Takeover {
                 let (topic, partition) = partition;
                 return Err(Error::NotTheSameLog { topic, partition, committed: next, but });
             }
-            tracing::info!(
+            tracing::debug!(
                 group = self.group, kafka.topic = %partition.0, kafka.partition = partition.1, kafka.offset = next,
-                duration_ms = began.elapsed().as_millis(), "taken over"
+                folded, duration_ms = began.elapsed().as_millis(), "taken over"
             );
-            // The loop is gone only when the worker stops.
-            let _ = results.send(Ok(Taken { partition, epoch, next, state, is_start: committed.is_none() }));
-            left.pop();
+            let is_start = committed.is_none();
+            if let Some((_, state)) = left.pop() {
+                // The loop is gone only when the worker stops.
+                let _ = results.send(Ok(Taken { partition, epoch, next, state, folded, is_start }));
+            }
         }
         Ok(())
     }
 
-    /// Where to begin without a committed offset: at the start, but only where nothing was done before (rule 6).
-    fn start(&self, of: TopicPartition, histories: &[&History], low: i64) -> Result<i64, Error> {
-        match histories.iter().find(|history| history.end > 0) {
-            None => Ok(low),
+    /// Where to begin without a committed offset: at the start, but only where nothing was done before (rule 6). What was
+    /// aborted was not done: a first transaction that failed must not keep the system from ever starting.
+    fn start(&self, clients: &Clients<'_>, of: TopicPartition, histories: &[&History]) -> Result<i64, Error> {
+        let mut done = histories.iter().find(|history| history.start > 0).map(|history| history.topic.0);
+        if done.is_none() {
+            let all = histories.iter().map(|history| (*history, history.start)).collect();
+            clients.read(all, self, |topic, _| {
+                done = Some(topic);
+                Ok(ControlFlow::Break(()))
+            })?;
+        }
+        match done {
+            None => Ok(clients.watermarks(of)?.0),
             Some(history) => {
                 let (topic, partition) = of;
-                let group = self.group.clone();
-                Err(Error::NoOffset { group, topic, partition, history: history.topic.0 })
+                Err(Error::NoOffset { group: self.group.clone(), topic, partition, history })
             }
+        }
+    }
+}
+
+/// Folds histories by means of `fold`, which is told from where; on top of what is stored, if that can be believed. What does
+/// not add up on top of a store is folded once more without, before it is believed.
+pub(super) fn hydrate<H: Hydrate>(
+    state: &mut H,
+    next: i64,
+    histories: &[(Topic, Range<i64>)],
+    mut fold: impl FnMut(&mut H, Vec<i64>) -> Result<(), Error>,
+) -> Result<Option<i64>, Error> {
+    loop {
+        let from = state.begin(next, histories)?;
+        match fold(state, from).and_then(|()| state.finish()) {
+            Err(error @ (Error::Inconsistent { .. } | Error::StateLost { .. })) if state.distrust() => {
+                tracing::warn!(%error, "the stored state is thrown away, and the whole history folded");
+            }
+            done => return done,
         }
     }
 }
@@ -233,22 +269,45 @@ impl<'a> Clients<'a> {
         Ok(histories)
     }
 
-    /// Folds these partitions to their ends.
-    fn fold<H: Hydrate>(
+    /// Folds these partitions to their ends, from what is stored if that can be believed. Returns how many records that
+    /// took, and the highest offset that is already decided.
+    fn hydrate<H: Hydrate>(
         &self,
         histories: &[&History],
+        next: i64,
         state: &mut H,
         takeover: &Takeover,
+    ) -> Result<(u64, Option<i64>), Error> {
+        let extents: Vec<_> = histories.iter().map(|h| (h.topic.0, h.start..h.end)).collect();
+        let mut folded = 0;
+        let decided = hydrate(state, next, &extents, |state, from| {
+            let from = histories.iter().copied().zip(from).collect();
+            self.read(from, takeover, |topic, record| {
+                folded += 1;
+                state.fold(topic, record).map(ControlFlow::Continue)
+            })
+        })?;
+        Ok((folded, decided))
+    }
+
+    /// Reads these partitions from these offsets to their ends, or for as long as `each` wants more.
+    fn read(
+        &self,
+        mut open: Vec<(&History, i64)>,
+        takeover: &Takeover,
+        mut each: impl FnMut(Topic, &Incoming<'_>) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
         let doing = "reading a history";
-        let mut open: Vec<&History> =
-            histories.iter().copied().filter(|history| history.start < history.end).collect();
+        open.retain(|(history, from)| *from < history.end);
+        if open.is_empty() {
+            return Ok(());
+        }
         let topics: HashMap<String, Topic> =
-            open.iter().map(|history| (self.cluster.topic(history.topic.0), history.topic.0)).collect();
+            open.iter().map(|(history, _)| (self.cluster.topic(history.topic.0), history.topic.0)).collect();
         let mut list = TopicPartitionList::new();
-        for history in &open {
+        for (history, from) in &open {
             let (topic, partition) = history.topic;
-            list.add_partition_offset(&self.cluster.topic(topic), partition, Offset::Offset(history.start))
+            list.add_partition_offset(&self.cluster.topic(topic), partition, Offset::Offset(*from))
                 .map_err(Error::kafka(doing))?;
         }
         self.committed.assign(&list).map_err(Error::kafka(doing))?;
@@ -260,8 +319,10 @@ impl<'a> Clients<'a> {
             match self.committed.poll(Duration::from_millis(5)) {
                 Some(Ok(message)) => {
                     progress = Instant::now();
-                    if let Some(topic) = topics.get(message.topic()) {
-                        state.fold(*topic, &incoming(&message))?;
+                    if let Some(topic) = topics.get(message.topic())
+                        && each(*topic, &incoming(&message))?.is_break()
+                    {
+                        break;
                     }
                     continue;
                 }
@@ -270,14 +331,14 @@ impl<'a> Clients<'a> {
             }
             // Nothing is there right now. A position moves over transaction markers, which are no messages.
             let position = self.committed.position().map_err(Error::kafka(doing))?;
-            open.retain(|history| {
+            open.retain(|(history, _)| {
                 let at = self.find(&position, history.topic).map(|element| element.offset());
                 !matches!(at, Some(Offset::Offset(at)) if at >= history.end)
             });
-            if let Some(stuck) = open.first().filter(|_| progress.elapsed() > takeover.patience) {
+            if let Some((stuck, from)) = open.first().filter(|_| progress.elapsed() > takeover.patience) {
                 let at = self.find(&position, stuck.topic).and_then(|element| element.offset().to_raw());
                 let ((topic, partition), end) = (stuck.topic, stuck.end);
-                return Err(Error::Stuck { topic, partition, at: at.unwrap_or(stuck.start), end });
+                return Err(Error::Stuck { topic, partition, at: at.unwrap_or(*from), end });
             }
         }
         self.committed.unassign().map_err(Error::kafka(doing))

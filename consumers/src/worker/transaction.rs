@@ -18,7 +18,7 @@ use factfold_schemas::{
     topics::{REPLIES, Topic},
 };
 use rdkafka::{
-    ClientConfig, ClientContext, TopicPartitionList,
+    ClientConfig, ClientContext, Message as _, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::ConsumerGroupMetadata,
     error::{KafkaError, KafkaResult},
@@ -30,7 +30,7 @@ use rdkafka::{
 use super::{
     Shutdown,
     error::Error,
-    processor::{Produce, Target},
+    processor::{Mark, Produce, Target, Written},
     settings::Settings,
 };
 
@@ -63,11 +63,15 @@ pub(super) struct Transactions {
     producers: Vec<Producer>,
     turn: usize,
     timeout: Duration,
-    names: HashMap<Target, String>,
+    names: Names,
     shutdown: Shutdown,
 }
 
 type Producer = BaseProducer<Watch>;
+
+/// Kafka's names of the topics, each with the number under which its deliveries are reported: one more than its place in
+/// [`Topic::all`]. What is no topic of a service has 0.
+type Names = HashMap<Target, (String, usize)>;
 
 /// What librdkafka reports beside its answers.
 #[derive(Debug, Default)]
@@ -76,6 +80,8 @@ struct Watch {
     transport_error: AtomicBool,
     /// A record that did not arrive.
     undelivered: Mutex<Option<KafkaError>>,
+    /// The last record that arrived, by topic number and partition.
+    written: Mutex<HashMap<(usize, i32), Option<Mark>>>,
 }
 
 impl Transactions {
@@ -97,7 +103,7 @@ impl Transactions {
             .set("message.max.bytes", "2500000")
             .set("queue.buffering.max.messages", "1000000")
             .set("queue.buffering.max.kbytes", "262144");
-        let names = Topic::all().map(|topic| (Target::Topic(topic), cluster.topic(topic)));
+        let names = Topic::all().zip(1..).map(|(t, number)| (Target::Topic(t), (cluster.topic(t), number)));
         let mut transactions = Self {
             config,
             ids: (0..settings.turns.max(1))
@@ -106,7 +112,7 @@ impl Transactions {
             producers: Vec::new(),
             turn: 0,
             timeout,
-            names: names.chain([(Target::Replies, cluster.namespace.qualify(REPLIES))]).collect(),
+            names: names.chain([(Target::Replies, (cluster.namespace.qualify(REPLIES), 0))]).collect(),
             shutdown: shutdown.clone(),
         };
         for turn in 0..transactions.ids.len() {
@@ -116,7 +122,7 @@ impl Transactions {
         Ok(transactions)
     }
 
-    /// One transaction: whatever `work` produces, and these offsets, or nothing.
+    /// One transaction: whatever `work` produces, and these offsets, or nothing. Returns what was written where.
     ///
     /// When this returns, whatever happened, the next transaction can begin: a producer that met an error was replaced,
     /// and initializing its successor finished the transaction one way or the other (rule 14).
@@ -125,7 +131,7 @@ impl Transactions {
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
         work: impl FnOnce(&mut Open<'_>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Written, Failure> {
         let started = Instant::now();
         let producer = &self.producers[self.turn];
         let deadline = started + self.timeout;
@@ -135,20 +141,21 @@ impl Transactions {
             .map_err(Failure::NothingCommitted)
             .and_then(|()| work(&mut open))
             .and_then(|()| open.send_offsets(offsets, group).map_err(Failure::NothingCommitted))
-            .and_then(|()| open.commit());
+            .and_then(|()| open.commit())
+            .map(|took| (took, producer.context().take_written()));
         let done = done.map_err(|failure| self.unmask(failure, started));
         if matches!(done, Err(Failure::Fenced { .. })) {
-            return done;
+            return done.map(|(_, written)| written);
         }
-        let suspicious = started.elapsed() > SLOW_COMMIT || producer.context().saw_transport_error();
-        if done.is_err() || suspicious {
+        let slow = done.as_ref().is_ok_and(|(commit_took, _)| *commit_took > SLOW_COMMIT);
+        if done.is_err() || slow || producer.context().saw_transport_error() {
             if matches!(done, Err(Failure::NothingCommitted(_) | Failure::Stopped(_))) {
                 abort(producer, self.timeout);
             }
             self.replace()?;
         }
         self.turn = (self.turn + 1) % self.producers.len();
-        done
+        done.map(|(_, written)| written)
     }
 
     /// Tells a twin that has our id from a broker that gave up on a transaction which was open for too long: both bump the
@@ -208,16 +215,17 @@ impl Transactions {
 /// An open transaction.
 pub(super) struct Open<'a> {
     producer: &'a Producer,
-    names: &'a HashMap<Target, String>,
+    names: &'a Names,
     deadline: Instant,
 }
 
 impl Open<'_> {
     /// Writes a record within the transaction.
     pub(super) fn send(&mut self, produce: &Produce) -> Result<(), Failure> {
-        let name = self.names.get(&produce.target).map(String::as_str).unwrap_or_default();
-        let mut record =
-            BaseRecord::<[u8], [u8]>::to(name).partition(produce.partition).headers(headers(&produce.record));
+        let (name, number) = self.names.get(&produce.target).map_or(("", 0), |(name, n)| (name.as_str(), *n));
+        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(name, number)
+            .partition(produce.partition)
+            .headers(headers(&produce.record));
         record.key = produce.record.key.as_deref();
         record.payload = produce.record.value.as_deref();
         loop {
@@ -240,7 +248,8 @@ impl Open<'_> {
         self.producer.send_offsets_to_transaction(offsets, group, self.left())
     }
 
-    fn commit(&self) -> Result<(), Failure> {
+    /// Commits, and says how long that took.
+    fn commit(&self) -> Result<Duration, Failure> {
         while self.producer.in_flight_count() > 0 && Instant::now() < self.deadline {
             self.producer.poll(Duration::from_millis(1));
         }
@@ -251,9 +260,10 @@ impl Open<'_> {
             let late = KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut);
             return Err(Failure::NothingCommitted(late));
         }
+        let began = Instant::now();
         loop {
             match self.producer.commit_transaction(self.left()) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(began.elapsed()),
                 Err(KafkaError::Transaction(error))
                     if error.is_retriable() && Instant::now() < self.deadline =>
                 {
@@ -304,6 +314,16 @@ impl Watch {
     fn take_undelivered(&self) -> Option<KafkaError> {
         self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+
+    /// What arrived in the transaction that was just committed. (After any other the producer is replaced, and this with it.)
+    fn take_written(&self) -> Written {
+        let written = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
+        let topic = |number: usize| Topic::all().nth(number.checked_sub(1)?);
+        written
+            .into_iter()
+            .filter_map(|((number, partition), mark)| Some(((topic(number)?, partition), mark)))
+            .collect()
+    }
 }
 
 impl ClientContext for Watch {
@@ -318,11 +338,22 @@ impl ClientContext for Watch {
 }
 
 impl ProducerContext for Watch {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+    /// Reports come in the order of the records. One without an offset is of a record that was sent twice: it arrived, but
+    /// nobody says where.
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        match result {
+            Ok(_) if number == 0 => {}
+            Ok(message) => {
+                let (offset, timestamp_ms) = (message.offset(), message.timestamp().to_millis().unwrap_or(0));
+                let mark = (offset >= 0).then_some(Mark { offset, timestamp_ms });
+                let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+                written.insert((number, message.partition()), mark);
+            }
+            Err((error, _)) => {
+                *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
+            }
         }
     }
 }

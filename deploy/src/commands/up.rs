@@ -18,7 +18,11 @@ use crate::roles::Roles;
 use crate::settings::{Settings, Sourced, Sources};
 use crate::shutdown::Shutdown;
 use crate::stack::{Durability, Stack, StackOptions};
+use crate::system::PRIVATE;
 use crate::telemetry;
+
+/// What the workers know beside the log, in the data directory.
+const STATE_DIR: &str = "state";
 
 /// Start everything on this machine: a private Kafka and PostgreSQL, and every role
 #[derive(Debug, clap::Args)]
@@ -28,9 +32,9 @@ Example: factfold up --kafka-port 9092
 With KAFKA_BROKERS and DATABASE_URL both set, no Kafka and no PostgreSQL is started:
 the roles run against those.")]
 pub(super) struct Args {
-    /// Where the HTTP API listens
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    http: SocketAddr,
+    /// Where the HTTP API listens [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
     /// Where the metrics listen [default: 127.0.0.1:9100]
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -54,14 +58,16 @@ pub(super) struct Args {
 /// Runs the command until it is asked to stop.
 pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> {
     let mut shutdown = Shutdown::listen().map_err(Failure::OutOfReach)?;
+    let given = Addresses::from_environment().map_err(Failure::Usage)?;
+    let settings = settings(&args, data.path(), given.is_none()).map_err(Failure::Usage)?;
     // Before anything is started: whoever has to choose another port should not have to wait for it.
-    let listener = TcpListener::bind(args.http)
+    let listener = TcpListener::bind(settings.http)
         .await
-        .with_context(|| format!("the HTTP API cannot listen on {}: name another with --http", args.http))
+        .with_context(|| format!("the HTTP API cannot listen on {}: name another with --http", settings.http))
         .map_err(Failure::OutOfReach)?;
-    if let Some(given) = Addresses::from_environment().map_err(Failure::Usage)? {
+    if let Some(given) = given {
         let dir = data.lock()?;
-        return serve(&args, &dir, listener, given, &mut shutdown).await;
+        return serve(settings, &dir, listener, given, &mut shutdown).await;
     }
     let dir = data.lock()?;
     if args.fresh {
@@ -82,7 +88,7 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
         database_url: stack.database_url().to_owned(),
         http: None,
     };
-    let ran = serve(&args, &dir, listener, addresses, &mut shutdown).await;
+    let ran = serve(settings, &dir, listener, addresses, &mut shutdown).await;
     Console::Talking.say("stopping");
     stack.stop().await;
     ran
@@ -90,7 +96,7 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
 
 /// What happens while Kafka and PostgreSQL are up; whatever its end, a private stack is stopped after it.
 async fn serve(
-    args: &Args,
+    settings: Settings,
     dir: &LockedDir,
     listener: TcpListener,
     addresses: Addresses,
@@ -99,7 +105,7 @@ async fn serve(
     let began = Instant::now();
     let http = listener.local_addr().map_err(|error| Failure::OutOfReach(error.into()))?;
     let addresses = Addresses { http: Some(format!("http://{http}")), ..addresses };
-    let settings = settings(args, dir, &addresses).map_err(Failure::Usage)?;
+    let settings = settings.at(&addresses);
     telemetry::log(&settings).map_err(Failure::Usage)?;
     telemetry::metrics(settings.admin).map_err(Failure::OutOfReach)?;
     let keys = settings.key_file(dir.path());
@@ -133,23 +139,24 @@ fn ended(outcome: anyhow::Result<()>) -> Result<ExitCode, Failure> {
     outcome.map(|()| ExitCode::SUCCESS).map_err(Failure::OutOfReach)
 }
 
-/// One private node has few partitions, since the cost of a transaction grows with those it touches, and one copy.
-fn settings(args: &Args, dir: &LockedDir, addresses: &Addresses) -> anyhow::Result<Settings> {
-    let mut flags = vec![("http", args.http.to_string())];
-    flags.extend(args.admin.map(|admin| ("admin", admin.to_string())));
+fn settings(args: &Args, data_dir: &Path, is_private: bool) -> anyhow::Result<Settings> {
+    // Somebody sits here, and has been told what became ready.
+    let mut running = vec![("log", "warn".to_owned())];
+    if is_private {
+        running.extend(PRIVATE.map(|(key, value)| (key, value.to_owned())));
+    }
+    let http = args.http.map(|http| ("http", http.to_string()));
+    let admin = args.admin.map(|admin| ("admin", admin.to_string()));
     let sourced = Sourced::read(Sources {
         file: args.config.clone(),
-        beside: dir.path().parent().map(Into::into),
-        running: vec![
-            ("partitions", "4".to_owned()),
-            ("replication", "1".to_owned()),
-            ("brokers", addresses.kafka_brokers.clone()),
-            ("database_url", addresses.database_url.clone()),
-        ],
+        beside: data_dir.parent().map(Into::into),
+        running,
         environment: std::env::vars().filter(|(name, _)| name.starts_with("FACTFOLD_")).collect(),
-        flags,
+        flags: http.into_iter().chain(admin).collect(),
     })?;
-    Ok(sourced.settings)
+    let mut settings = sourced.settings;
+    settings.state_dir.get_or_insert_with(|| data_dir.join(STATE_DIR));
+    Ok(settings)
 }
 
 /// The addresses on stdout, for programs; a first command on stderr, for people.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use factfold_schemas::{
     codec::Named,
     ids::OrderId,
+    money::Money,
     orders::{Event, Line, Order, OrderCreated, Status},
     position::Position,
     record::Recorded,
@@ -73,6 +74,7 @@ fn apply(orders: &mut Orders, event: &Recorded<Event>) -> Result<(), Contradicti
         Event::OrderPaid(paid) => {
             order.status = Status::Paid;
             order.paid = Some(paid.amount);
+            order.refunded = Some(Money::zero(paid.amount.currency));
         }
         Event::OrderRefunded(refunded) => {
             order.status = if refunded.in_full { Status::Refunded } else { Status::Paid };
@@ -109,7 +111,6 @@ fn new_order(id: OrderId, event: &Recorded<Event>, created: &OrderCreated) -> Or
 mod tests {
     use factfold_schemas::{
         ids::{GoodsId, UserId},
-        money::Money,
         orders::{
             LineReserved, OrderCancelled, OrderConfirmed, OrderExpired, OrderPaid, OrderRefunded,
             OrderRejected, OrderedLine, RejectionReason,
@@ -182,7 +183,7 @@ mod tests {
             }],
             total: Some(eur(300)),
             paid: Some(eur(300)),
-            refunded: None,
+            refunded: Some(eur(0)),
             rejection: None,
         };
         assert_eq!(order, expected);

@@ -1,122 +1,27 @@
 //! What one record leads to, without a broker: records go in, records come out, and folding what came out gives back what
 //! was known.
 
-use std::time::Duration;
-
 use factfold_schemas::{
     cloudevents::Outgoing,
-    goods::{AddGoods, AdjustStock, Command, Event},
+    goods::{Command, Event},
     ids::{GoodsId, UserId},
-    money::Money,
     topics::Service,
 };
 
-use super::*;
-use crate::{goods::GoodsDecider, worker::processor::Hydrate};
-
-const PARTITIONS: i32 = 4;
-
-/// A decider's worker without its Kafka.
-struct Bench {
-    deciding: Deciding<GoodsDecider>,
-    offset: i64,
-    now_ms: i64,
-    committed: Vec<Produce>,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let settings = Settings { repeats_age: Duration::from_secs(3600), ..Settings::new("test") };
-        let mut deciding = Deciding::<GoodsDecider>::new(Layout::even(PARTITIONS), &settings);
-        for partition in 0..PARTITIONS {
-            let empty = deciding.empty();
-            deciding.adopt((Service::Goods.commands(), partition), empty);
-        }
-        Self { deciding, offset: 0, now_ms: 1_000_000, committed: Vec::new() }
-    }
-
-    /// Processes this record in an open transaction.
-    fn open(&mut self, record: &Outgoing, partition: i32) -> Vec<Produce> {
-        let incoming = Incoming {
-            partition,
-            offset: self.offset,
-            timestamp_ms: self.now_ms,
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-            headers: record.headers.iter().map(|(n, v)| (n.as_ref(), v.as_slice())).collect(),
-        };
-        self.offset += 1;
-        self.now_ms += 1;
-        let mut out = Vec::new();
-        self.deciding.process(Service::Goods.commands(), &incoming, &mut out).expect("a trace");
-        out
-    }
-
-    fn put(&mut self, record: &Outgoing, partition: i32) -> Vec<Produce> {
-        let out = self.open(record, partition);
-        self.deciding.committed();
-        self.committed.extend(out.clone());
-        out
-    }
-
-    fn send(&mut self, id: &str, goods: GoodsId, command: &Command) -> Vec<Produce> {
-        let record = Header::new(id, "/clients/u").record_of(Service::Goods, &goods.stream(), command);
-        self.put(&record, home(goods))
-    }
-
-    /// Another worker that takes over, from what was committed.
-    fn successor(&self) -> Self {
-        let mut next = Self::new();
-        for partition in 0..PARTITIONS {
-            let mut state = next.deciding.empty();
-            for (offset, produce) in
-                self.committed.iter().enumerate().filter(|(_, p)| p.partition == partition)
-            {
-                let Target::Topic(topic) = produce.target else { continue };
-                if topic == Service::Goods.events() || topic == Service::Goods.outcomes() {
-                    state.fold(topic, &incoming(produce, offset as i64)).expect("what was written adds up");
-                }
-            }
-            state.finish();
-            next.deciding.adopt((Service::Goods.commands(), partition), state);
-        }
-        (next.offset, next.now_ms) = (self.offset, self.now_ms);
-        next
-    }
-}
-
-fn home(goods: GoodsId) -> i32 {
-    partition_of(goods.stream().as_str().as_bytes(), PARTITIONS)
-}
-
-fn incoming(produce: &Produce, offset: i64) -> Incoming<'_> {
-    Incoming {
-        partition: produce.partition,
-        offset,
-        timestamp_ms: 0,
-        key: produce.record.key.as_deref(),
-        value: produce.record.value.as_deref(),
-        headers: produce.record.headers.iter().map(|(n, v)| (n.as_ref(), v.as_slice())).collect(),
-    }
-}
-
-fn add() -> Command {
-    let price = Money::new(500, "EUR".parse().expect("a currency"));
-    Command::AddGoods(AddGoods { name: "Tea".into(), price, stock: 10 })
-}
-
-fn take(pieces: i64) -> Command {
-    Command::AdjustStock(AdjustStock { delta: -pieces, reason: "sold at the door".into() })
-}
+use super::{
+    bench::{Bench, PARTITIONS, add, home, incoming, take},
+    *,
+};
+use crate::worker::processor::Hydrate;
 
 fn events(out: &[Produce]) -> Vec<Recorded<Event>> {
     let events = out.iter().filter(|p| p.target == Target::Topic(Service::Goods.events()));
-    events.map(|p| Recorded::read(&incoming(p, 0)).expect("an event")).collect()
+    events.map(|p| Recorded::read(&incoming(&p.record, p.partition)).expect("an event")).collect()
 }
 
 fn outcomes(out: &[Produce]) -> Vec<RecordedOutcome> {
     let outcomes = out.iter().filter(|p| p.target == Target::Topic(Service::Goods.outcomes()));
-    outcomes.map(|p| RecordedOutcome::read(&incoming(p, 0)).expect("an outcome")).collect()
+    outcomes.map(|p| RecordedOutcome::read(&incoming(&p.record, p.partition)).expect("an outcome")).collect()
 }
 
 fn outcome(out: &[Produce]) -> Outcome {
@@ -329,19 +234,19 @@ fn a_history_that_does_not_add_up_is_refused() {
     let (mut bench, goods) = (Bench::new(), GoodsId::generate());
     bench.send("1", goods, &add());
     bench.send("2", goods, &take(1));
-    let written: Vec<Recorded<Event>> = events(&bench.committed);
-    let fold = |change: &dyn Fn(&mut Vec<Recorded<Event>>)| {
+    let records: Vec<Produce> = bench.log.records.iter().map(|(produce, _)| produce.clone()).collect();
+    let written: Vec<Recorded<Event>> = events(&records);
+    let mut fold = |change: &dyn Fn(&mut Vec<Recorded<Event>>)| {
         let mut history = written.clone();
         change(&mut history);
-        let mut partition = bench.deciding.empty();
+        let mut partition = bench.deciding.open((Service::Goods.commands(), home(goods)));
         history.iter().try_for_each(|event| {
-            let record = event.record(Service::Goods);
-            let produce = Produce { target: Target::Replies, partition: home(goods), record };
-            partition.fold(Service::Goods.events(), &incoming(&produce, 0))
+            partition.fold(Service::Goods.events(), &incoming(&event.record(Service::Goods), home(goods)))
         })
     };
-    let refusal = |change: &dyn Fn(&mut Vec<Recorded<Event>>)| fold(change).expect_err("refused").to_string();
     assert!(fold(&|_| {}).is_ok());
+    let mut refusal =
+        |change: &dyn Fn(&mut Vec<Recorded<Event>>)| fold(change).expect_err("refused").to_string();
     assert!(refusal(&|history| drop(history.remove(0))).contains("version 2"));
     assert!(refusal(&|history| history.swap(0, 1)).contains("version 2"));
     assert!(refusal(&|history| history[1].cause.decided.offset = 0).contains("follows 0"));

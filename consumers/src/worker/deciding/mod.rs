@@ -1,11 +1,19 @@
 //! Deciding: the story of one command, from its record to its trace. Each record leaves exactly one (rule 9): events, or
 //! one outcome record.
+//!
+//! - [`Deciding::process`] is that story.
+//! - [`partition`] is what is known of a partition: [`streams`], the aggregates, and [`repeats`], the commands decided lately.
+//! - [`hydrate`] folds it from the log; [`keep`] and [`store`] keep a copy of it on disk.
 
+mod hydrate;
+mod keep;
 mod partition;
 mod read;
 mod repeats;
+mod store;
+mod streams;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use factfold_schemas::{
     cloudevents::Incoming,
@@ -26,14 +34,16 @@ use serde_json::Value;
 
 pub use self::partition::Partition;
 use self::{
+    partition::Limits,
     read::{Read, Unreadable, read},
     repeats::{First, FirstOutcome, Identity, timestamp},
+    store::{Binding, Store},
 };
 use super::{
-    Settings, Shutdown, Status, Worker,
+    Settings, Shutdown, Status,
     error::Error,
     layout::Layout,
-    processor::{Processor, Produce, Target, TopicPartition},
+    processor::{Processor, Produce, Target, TopicPartition, Written},
 };
 use crate::decider::{Decider, Entry, Events};
 
@@ -43,7 +53,10 @@ const COMMAND_ID_REUSED: &str = "command-id-reused";
 /// Decides the commands of one service.
 pub struct Deciding<D: Decider> {
     layout: Layout,
-    empty: Partition<D>,
+    limits: Limits,
+    /// Kafka's name of the commands.
+    commands: String,
+    store: Option<Arc<Store>>,
     partitions: HashMap<i32, Partition<D>>,
     /// Those that the open transaction touched.
     touched: Vec<i32>,
@@ -56,14 +69,25 @@ pub fn run<D: Decider>(
     shutdown: Shutdown,
     status: Status,
 ) -> Result<(), Error> {
-    let deciding = Deciding::<D>::new(Layout::read(cluster)?, &settings);
-    Worker::new(deciding, cluster, settings, shutdown, status)?.run()
+    let commands = cluster.topic(D::SERVICE.commands());
+    let group = cluster.namespace.qualify(group::<D>());
+    let own = settings.clone();
+    super::run(cluster, settings, shutdown, status, |layout| {
+        let open = |dir: &Path| Store::open(dir, &group, &own.instance, layout.cluster_id()?);
+        let store = own.state_dir.as_deref().and_then(open);
+        Deciding::<D>::new(layout, &own, commands, store)
+    })
+}
+
+/// The consumer group of a decider, without the namespace.
+pub fn group<D: Decider>() -> String {
+    format!("factfold.{}", D::SERVICE)
 }
 
 impl<D: Decider> Deciding<D> {
-    fn new(layout: Layout, settings: &Settings) -> Self {
-        let empty = Partition::new(settings.repeats_max, settings.repeats_age);
-        Self { layout, empty, partitions: HashMap::new(), touched: Vec::new() }
+    fn new(layout: Layout, settings: &Settings, commands: String, store: Option<Arc<Store>>) -> Self {
+        let limits = Limits::of(settings);
+        Self { layout, limits, commands, store, partitions: HashMap::new(), touched: Vec::new() }
     }
 }
 
@@ -71,15 +95,19 @@ impl<D: Decider> Processor for Deciding<D> {
     type Partition = Partition<D>;
 
     fn group(&self) -> String {
-        format!("factfold.{}", D::SERVICE)
+        group::<D>()
     }
 
     fn inputs(&self) -> Vec<Topic> {
         vec![D::SERVICE.commands()]
     }
 
-    fn empty(&self) -> Partition<D> {
-        self.empty.clone()
+    fn open(&mut self, of: TopicPartition) -> Partition<D> {
+        let shelf = self.store.as_ref().and_then(|store| {
+            let binding = Binding::new(store.cluster_id(), self.commands.clone(), of.1, D::VERSION);
+            Some((store.shelf(of.1)?, binding))
+        });
+        Partition::new(of, self.limits, shelf)
     }
 
     fn adopt(&mut self, (_, partition): TopicPartition, state: Partition<D>) {
@@ -88,6 +116,17 @@ impl<D: Decider> Processor for Deciding<D> {
 
     fn forget(&mut self, (_, partition): TopicPartition) {
         self.partitions.remove(&partition);
+    }
+
+    fn tidy(&mut self) -> Vec<TopicPartition> {
+        let tidied = self.partitions.iter_mut().map(|(partition, state)| (*partition, state.tidy()));
+        let lost = tidied.filter(|(_, tidied)| tidied.is_err());
+        lost.map(|(partition, _)| (D::SERVICE.commands(), partition)).collect()
+    }
+
+    fn save(&mut self, (_, partition): TopicPartition) {
+        // What could not be stored is folded again by whoever has the partition next.
+        let _ = self.partitions.get_mut(&partition).map(Partition::save);
     }
 
     fn process(&mut self, topic: Topic, record: &Incoming<'_>, out: &mut Vec<Produce>) -> Result<(), Error> {
@@ -106,7 +145,7 @@ impl<D: Decider> Processor for Deciding<D> {
             Ok(command) => {
                 let home = partition_of(command.stream.as_str().as_bytes(), self.layout.partitions(topic));
                 if home == record.partition {
-                    desk.settle(command);
+                    desk.settle(command)?;
                 } else {
                     desk.forward(command, home);
                 }
@@ -115,9 +154,13 @@ impl<D: Decider> Processor for Deciding<D> {
         Ok(())
     }
 
-    fn committed(&mut self) {
+    fn committed(&mut self, written: &Written) {
         for partition in self.touched.drain(..) {
             self.partitions.get_mut(&partition).into_iter().for_each(Partition::commit);
+        }
+        for ((topic, partition), mark) in written {
+            let trail = self.partitions.get_mut(partition).and_then(|state| state.trail(*topic));
+            trail.into_iter().for_each(|trail| trail.reached(*mark));
         }
     }
 
@@ -139,22 +182,28 @@ struct Desk<'a, D: Decider> {
 
 impl<D: Decider> Desk<'_, D> {
     /// The command lies where its key belongs: a repeat gets the first one's answer, a new one is decided.
-    fn settle(&mut self, command: Read<'_>) {
+    fn settle(&mut self, command: Read<'_>) -> Result<(), Error> {
         let Read { stream, header, type_name, value } = command;
         let digest = Digest::of(&type_name, &value);
         let cause = Cause::of(&header, digest, self.at, timestamp(self.record.timestamp_ms));
         let Some(id) = D::aggregate(stream.as_str()) else {
             let detail =
                 format!("the key `{}` is no stream of the {} service", shown(stream.as_str()), D::SERVICE);
-            return self.dead_letter(Unreadable::new("wrong-key", detail).after(header, type_name));
+            self.dead_letter(Unreadable::new("wrong-key", detail).after(header, type_name));
+            return Ok(());
         };
+        self.partition.load(id)?;
         let identity = Identity::of(stream.as_str(), &header);
         if let Some(first) = self.partition.first(identity, self.record.timestamp_ms).cloned() {
-            return self.repeat(id, stream, &header, cause, type_name, first);
+            self.repeat(id, stream, &header, cause, type_name, first);
+            return Ok(());
         }
         let message = match decode::<D::Command>(&type_name, &value) {
             Ok(message) => message,
-            Err(error) => return self.dead_letter(Unreadable::from(error).after(header, type_name)),
+            Err(error) => {
+                self.dead_letter(Unreadable::from(error).after(header, type_name));
+                return Ok(());
+            }
         };
         let remembered = match self.decide(id, &message, &header, &cause) {
             Ok(events) => {
@@ -169,14 +218,15 @@ impl<D: Decider> Desk<'_, D> {
                 FirstOutcome::NoChange
             }
             Err(rejection) => {
-                let rejected = Rejected { command: type_name, rejection: rejection.clone() };
+                let rejected = Rejected { command: type_name, rejection: (*rejection).clone() };
                 self.outcome(Some(stream), cause, Outcome::Rejected(rejected));
-                self.reply(id, &header, digest, Answer::Rejected { rejection: rejection.clone() }, false);
-                FirstOutcome::Rejected(Arc::new(rejection))
+                self.reply(id, &header, digest, Answer::Rejected { rejection: (*rejection).clone() }, false);
+                FirstOutcome::Rejected(rejection)
             }
         };
         let (decided, at_ms) = (self.at.offset, self.record.timestamp_ms);
         self.partition.remember(identity, First { digest, decided, at_ms, outcome: remembered });
+        Ok(())
     }
 
     /// What the runtime asks of every command, then the decider's own rules.
@@ -186,13 +236,13 @@ impl<D: Decider> Desk<'_, D> {
         message: &D::Command,
         header: &Header,
         cause: &Cause,
-    ) -> Result<Events<D::Event>, Rejection> {
+    ) -> Result<Events<D::Event>, Arc<Rejection>> {
         let entry = self.partition.entry(id);
         if let Some(expired_at) = header.expires.filter(|expires| *expires <= cause.time) {
-            return Err(Common::Expired { expired_at }.to_rejection());
+            return Err(Arc::new(Common::Expired { expired_at }.to_rejection()));
         }
         let decision = D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref())
-            .map_err(|rejection| rejection.to_rejection());
+            .map_err(|rejection| Arc::new(rejection.to_rejection()));
         // What the caller may not see has no version to tell either.
         if matches!(&decision, Err(rejection) if rejection.kind == RejectionKind::NotFound) {
             return decision;
@@ -200,7 +250,7 @@ impl<D: Decider> Desk<'_, D> {
         let actual = entry.map_or(0, |entry| entry.version);
         match header.expected_version {
             Some(expected) if expected != actual => {
-                Err(Common::VersionMismatch { expected, actual }.to_rejection())
+                Err(Arc::new(Common::VersionMismatch { expected, actual }.to_rejection()))
             }
             _ => decision,
         }
@@ -222,7 +272,7 @@ impl<D: Decider> Desk<'_, D> {
             version += 1;
             state = D::evolve(state, &data);
             let event = Recorded { stream: stream.clone(), version, cause: cause.clone(), data };
-            count(event.data.type_name());
+            note(event.data.type_name(), &event.cause);
             self.produce(D::SERVICE.events(), event.record(D::SERVICE));
         }
         if let Some(state) = state {
@@ -298,7 +348,7 @@ impl<D: Decider> Desk<'_, D> {
     fn outcome(&mut self, stream: Option<StreamId>, cause: Cause, outcome: Outcome) {
         let after = self.partition.gave_events().map(|offset| Position { offset, ..self.at });
         let outcome = RecordedOutcome { stream, cause, after, outcome };
-        count(outcome.outcome.type_name());
+        note(outcome.outcome.type_name(), &outcome.cause);
         self.produce(D::SERVICE.outcomes(), outcome.record(D::SERVICE));
         self.partition.decided(self.at.offset, false);
     }
@@ -334,8 +384,13 @@ impl<D: Decider> Desk<'_, D> {
     }
 }
 
-fn count(type_name: &str) {
-    metrics::counter!("factfold_traces_total", "type" => type_name.to_owned()).increment(1);
+/// Counts a trace, and lets the one who follows a request find it: the event or outcome is in the open transaction.
+fn note(type_name: &'static str, cause: &Cause) {
+    metrics::counter!("factfold_traces_total", "type" => type_name).increment(1);
+    tracing::debug!(
+        trace.parent = cause.traceparent, command.id = cause.command_id, kafka.position = %cause.decided,
+        "decided: {type_name}"
+    );
 }
 
 /// The beginning of a text from outside, for a message.
@@ -359,6 +414,11 @@ fn reason(name: &str, detail: &str) -> DeadLetterReason {
     DeadLetterReason { name: name.to_owned(), detail: detail.chars().take(500).collect() }
 }
 
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+#[path = "stored_test.rs"]
+mod stored_tests;
 #[cfg(test)]
 #[path = "deciding_test.rs"]
 mod tests;

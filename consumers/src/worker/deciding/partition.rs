@@ -1,42 +1,63 @@
 //! What a decider's worker keeps of one partition: the states of its aggregates, the commands decided lately, and how far
 //! it has come. A cache of the log: folded from it at takeover, and changed only after a commit (rule 17).
+//!
+//! [`super::hydrate`] folds it from the log, [`super::keep`] stores it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration, time::Instant};
 
-use factfold_schemas::{
-    cloudevents::Incoming,
-    ids::StreamId,
-    position::Position,
-    record::{Cause, Outcome, Recorded, RecordedOutcome},
-    topics::{Topic, TopicKind},
-};
+use factfold_schemas::topics::Topic;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::repeats::{First, FirstOutcome, Identity, Repeats};
+use super::{
+    repeats::{First, Identity, Repeats},
+    store::{Binding, Progress, Shelf},
+    streams::Streams,
+};
 use crate::{
     decider::{Decider, Entry},
-    worker::{error::Error, processor::Hydrate},
+    worker::{processor::Mark, settings::Settings},
 };
 
 /// One partition of a service.
 pub struct Partition<D: Decider> {
-    streams: FxHashMap<D::Id, Entry<D::State>>,
-    repeats: Repeats,
-    progress: Progress,
-    draft: Draft<D>,
+    pub(super) commands: (Topic, i32),
+    pub(super) streams: Streams<D>,
+    pub(super) repeats: Repeats,
+    pub(super) progress: Progress,
+    pub(super) events: Trail,
+    pub(super) outcomes: Trail,
+    pub(super) draft: Draft<D>,
+    pub(super) limits: Limits,
+    /// Where it is stored, if it is.
+    pub(super) shelf: Option<(Shelf, Binding)>,
+    /// Whether it was begun with what is stored there.
+    pub(super) is_resumed: bool,
+    /// Whether something changed that is not stored.
+    pub(super) is_ahead: bool,
+    pub(super) stored_at: Instant,
 }
 
-/// How far a partition has come.
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) repeats_max: usize,
+    pub(super) repeats_age: Duration,
+    pub(super) live_max: usize,
+}
+
+/// How far one of the partition's histories is folded.
 #[derive(Debug, Clone, Copy, Default)]
-struct Progress {
-    /// The highest offset that was decided.
-    decided: Option<i64>,
-    /// The highest offset that gave events.
-    gave_events: Option<i64>,
+pub(super) struct Trail {
+    /// The last record that is contained in the state.
+    pub(super) last: Option<Mark>,
+    /// More is contained, but it is not known up to where.
+    pub(super) is_unsure: bool,
+    /// The record that has to come first, since the stored state contains it.
+    pub(super) awaited: Option<Mark>,
 }
 
 /// What the open transaction would change.
-struct Draft<D: Decider> {
+pub(super) struct Draft<D: Decider> {
     streams: FxHashMap<D::Id, Entry<D::State>>,
     repeats: Vec<(Identity, First)>,
     /// Where in `repeats` an identity is.
@@ -44,14 +65,29 @@ struct Draft<D: Decider> {
     progress: Progress,
 }
 
+impl Limits {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let Settings { repeats_max, repeats_age, live_max, .. } = *settings;
+        Self { repeats_max, repeats_age, live_max }
+    }
+}
+
 impl<D: Decider> Partition<D> {
     /// A partition of which nothing is known yet.
-    pub(super) fn new(repeats_max: usize, repeats_age: Duration) -> Self {
+    pub(super) fn new(commands: (Topic, i32), limits: Limits, shelf: Option<(Shelf, Binding)>) -> Self {
         Self {
-            streams: FxHashMap::default(),
-            repeats: Repeats::new(repeats_max, repeats_age),
+            commands,
+            streams: Streams::new(shelf.is_some()),
+            repeats: Repeats::new(limits.repeats_max, limits.repeats_age, shelf.is_some()),
             progress: Progress::default(),
+            events: Trail::default(),
+            outcomes: Trail::default(),
             draft: Draft::new(Progress::default()),
+            limits,
+            shelf,
+            is_resumed: false,
+            is_ahead: false,
+            stored_at: Instant::now(),
         }
     }
 
@@ -65,9 +101,14 @@ impl<D: Decider> Partition<D> {
         self.draft.progress.gave_events
     }
 
-    /// The aggregate, as the open transaction would leave it.
+    /// Whether the open transaction has this aggregate, whatever else is known of it.
+    pub(super) fn has_drafted(&self, id: D::Id) -> bool {
+        self.draft.streams.contains_key(&id)
+    }
+
+    /// The aggregate, as the open transaction would leave it. It must have been [loaded](Self::load).
     pub(super) fn entry(&self, id: D::Id) -> Option<&Entry<D::State>> {
-        self.draft.streams.get(&id).or_else(|| self.streams.get(&id))
+        self.draft.streams.get(&id).or_else(|| self.streams.get(id))
     }
 
     /// The first command under this identity.
@@ -99,8 +140,9 @@ impl<D: Decider> Partition<D> {
     pub(super) fn commit(&mut self) {
         self.progress = self.draft.progress;
         let draft = std::mem::replace(&mut self.draft, Draft::new(self.progress));
-        self.streams.extend(draft.streams);
+        draft.streams.into_iter().for_each(|(id, entry)| self.streams.set(id, Some(entry)));
         draft.repeats.into_iter().for_each(|(identity, first)| self.repeats.insert(identity, first));
+        self.is_ahead = true;
     }
 
     /// What the transaction would have changed never was.
@@ -108,116 +150,29 @@ impl<D: Decider> Partition<D> {
         self.draft = Draft::new(self.progress);
     }
 
-    fn fold_event(&mut self, event: Recorded<D::Event>) -> Result<(), String> {
-        let Recorded { stream, version, cause, data } = event;
-        let id = D::aggregate(stream.as_str())
-            .ok_or_else(|| format!("`{stream}` is no stream of this service"))?;
-        let at = cause.time;
-        let before = self.streams.remove(&id);
-        let expected = before.as_ref().map_or(0, |entry| entry.version) + 1;
-        if version != expected {
-            return Err(format!("version {version} of {stream} follows version {}", expected - 1));
+    /// The history whose topic this is.
+    pub(super) fn trail(&mut self, topic: Topic) -> Option<&mut Trail> {
+        let service = self.commands.0.service;
+        if topic == service.events() {
+            Some(&mut self.events)
+        } else if topic == service.outcomes() {
+            Some(&mut self.outcomes)
+        } else {
+            None
         }
-        self.rises(&stream, version, &cause)?;
-        let (created_at, state) = match before {
-            Some(entry) => (entry.created_at, Some(entry.state)),
-            None => (at, None),
-        };
-        if let Some(state) = D::evolve(state, &data) {
-            self.streams.insert(id, Entry { version, created_at, updated_at: at, state });
-        }
-        self.progress.gave_events = Some(cause.decided.offset);
-        self.keep(&stream, &cause, FirstOutcome::Accepted(version));
-        Ok(())
-    }
-
-    /// Decided positions rise, and no command takes effect twice: several events of one command follow each other in one
-    /// stream, under one position.
-    fn rises(&self, stream: &StreamId, version: u64, cause: &Cause) -> Result<(), String> {
-        let offset = cause.decided.offset;
-        let last = self.progress.gave_events.unwrap_or(-1);
-        let identity = Identity::new(stream.as_str(), &cause.source, &cause.command_id);
-        let first = self.repeats.get(identity, cause.time.as_millisecond());
-        match first {
-            Some(first) if first.decided != offset => Err(format!(
-                "command {} took effect twice, decided at offsets {} and {offset}",
-                cause.command_id, first.decided
-            )),
-            // A further event of the same command.
-            Some(first) if matches!(first.outcome, FirstOutcome::Accepted(v) if v + 1 == version) => Ok(()),
-            _ if offset > last => Ok(()),
-            _ => Err(format!("decided position {} follows {last}", cause.decided)),
-        }
-    }
-
-    fn fold_outcome(&mut self, outcome: RecordedOutcome) {
-        let RecordedOutcome { stream, cause, outcome, .. } = outcome;
-        let first = match outcome {
-            // This id belongs to another command, which came before.
-            Outcome::Rejected(rejected) if rejected.rejection.name == super::COMMAND_ID_REUSED => None,
-            Outcome::Rejected(rejected) => Some(FirstOutcome::Rejected(Arc::new(rejected.rejection))),
-            Outcome::NoChange(_) => Some(FirstOutcome::NoChange),
-            Outcome::Repeated(_) | Outcome::Forwarded(_) | Outcome::DeadLettered(_) => None,
-        };
-        if let Some((first, stream)) = first.zip(stream) {
-            self.keep(&stream, &cause, first);
-        }
-    }
-
-    fn keep(&mut self, stream: &StreamId, cause: &Cause, outcome: FirstOutcome) {
-        let identity = Identity::new(stream.as_str(), &cause.source, &cause.command_id);
-        let at_ms = cause.time.as_millisecond();
-        let first = First { digest: cause.digest, decided: cause.decided.offset, at_ms, outcome };
-        self.repeats.insert(identity, first);
     }
 }
 
-impl<D: Decider> Hydrate for Partition<D> {
-    const FOLDS: bool = true;
-
-    fn histories(input: Topic) -> Vec<Topic> {
-        vec![input.service.events(), input.service.outcomes()]
-    }
-
-    fn fold(&mut self, topic: Topic, record: &Incoming<'_>) -> Result<(), Error> {
-        let position = Position::new(topic, record.partition, record.offset);
-        let inconsistent = |what| Error::Inconsistent { position, what };
-        let unreadable = |error: factfold_schemas::record::Unreadable| inconsistent(error.to_string());
-        let decided = if topic.kind == TopicKind::Events {
-            let event = Recorded::read(record).map_err(unreadable)?;
-            let decided = event.cause.decided.offset;
-            self.fold_event(event).map_err(inconsistent)?;
-            decided
-        } else {
-            let outcome = RecordedOutcome::read(record).map_err(unreadable)?;
-            let decided = outcome.cause.decided.offset;
-            self.fold_outcome(outcome);
-            decided
-        };
-        self.progress.decided = self.progress.decided.max(Some(decided));
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Option<i64> {
-        self.repeats.sort();
-        self.draft = Draft::new(self.progress);
-        self.progress.decided
+impl Trail {
+    /// The state contains everything up to this record; `None` when nobody knows which it is.
+    pub(super) fn reached(&mut self, mark: Option<Mark>) {
+        self.is_unsure = mark.is_none();
+        self.last = mark.or(self.last);
     }
 }
 
 impl<D: Decider> Draft<D> {
-    fn new(progress: Progress) -> Self {
+    pub(super) fn new(progress: Progress) -> Self {
         Self { streams: FxHashMap::default(), repeats: Vec::new(), index: HashMap::default(), progress }
-    }
-}
-
-impl<D: Decider> Clone for Partition<D> {
-    fn clone(&self) -> Self {
-        Self {
-            streams: self.streams.clone(),
-            repeats: self.repeats.clone(),
-            progress: self.progress,
-            draft: Draft::new(self.progress),
-        }
     }
 }

@@ -30,7 +30,8 @@ pub(super) async fn format(
         fs::write(&new_settings, cluster.server_properties(member, &new_data))?;
         let output = installation
             .java_command(&unfinished.path().join("log"))
-            .args(["kafka.tools.StorageTool", "format", "-t", &cluster.id, "-c"])
+            // An id can begin with `-`: in one word with its name it is not taken for another option.
+            .args(["kafka.tools.StorageTool", "format", &format!("--cluster-id={}", cluster.id), "--config"])
             .arg(&new_settings)
             .output()
             .await

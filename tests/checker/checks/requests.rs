@@ -1,0 +1,166 @@
+//! Each reactor's request follows exactly once: what the reactors ask for is asked again of every fact, and compared with
+//! the commands that bear their names. So every line of an order that was created has one `ReserveStock`, every
+//! `StockReserved` one `RecordReservation`, and none comes from nowhere.
+
+use std::collections::HashMap;
+
+use factfold_consumers::reactors::{
+    Fact, Reactor, Request, order_stock::OrderStock, reservations::Reservations,
+};
+use factfold_schemas::{
+    cloudevents::Outgoing,
+    ids::StreamId,
+    position::Position,
+    topics::{Service, Topic},
+};
+
+use crate::{history::Log, read::Command, report::Report};
+
+const NAME: &str = "requests";
+
+/// A request that must have been made.
+pub struct Expected {
+    /// Whose command it is.
+    pub service: Service,
+    /// For which stream.
+    pub stream: StreamId,
+    /// The record.
+    pub record: Outgoing,
+    /// The fact that asks for it.
+    pub of: Position,
+}
+
+/// Checks all reactors.
+pub fn check(log: &Log, report: &mut Report) {
+    let reactors = [OrderStock::NAME, Reservations::NAME].map(|name| format!("/reactors/{name}"));
+    let commands = log.goods.commands.iter().chain(&log.orders.commands);
+    let mut made = HashMap::<(Service, StreamId, String, String), Vec<&Command>>::new();
+    for command in commands {
+        let Some((stream, source, id)) = command.identity() else { continue };
+        if reactors.contains(&source) {
+            made.entry((command.at.topic.service, stream, source, id)).or_default().push(command);
+        }
+    }
+    for expected in requests(log) {
+        let header = |name| header(&expected.record, name);
+        let (source, id) = (header("ce_source"), header("ce_id"));
+        let key = (expected.service, expected.stream.clone(), source, id.clone());
+        let made = made.remove(&key).unwrap_or_default();
+        let [command] = made.as_slice() else {
+            let places: Vec<_> = made.iter().map(|command| command.at.to_string()).collect();
+            let what = format!(
+                "it asks for {} {id} of {}, but that lies at {places:?}",
+                header("ce_type"),
+                expected.stream
+            );
+            report.add(NAME, expected.of, what);
+            continue;
+        };
+        let record = &command.record;
+        let (wanted, headers) = (&expected.record, &record.headers);
+        let same_headers = wanted.headers.len() == headers.len()
+            && wanted.headers.iter().zip(headers).all(|(one, other)| one.0 == other.0 && one.1 == other.1);
+        if !(same_headers && (&wanted.key, &wanted.value) == (&record.key, &record.value)) {
+            report.add(NAME, command.at, format!("it is not what {} asks for", expected.of));
+        }
+    }
+    for command in made.into_values().flatten() {
+        report.add(NAME, command.at, "no fact asks for it");
+    }
+}
+
+/// What all facts ask for.
+pub fn requests(log: &Log) -> Vec<Expected> {
+    let mut expected = Vec::new();
+    for event in &log.goods.events {
+        ask(event.at, &Fact::Goods(event.record.clone()), &mut expected);
+    }
+    for event in &log.orders.events {
+        ask(event.at, &Fact::Orders(event.record.clone()), &mut expected);
+    }
+    for (service, outcomes) in
+        [(Service::Goods, &log.goods.outcomes), (Service::Orders, &log.orders.outcomes)]
+    {
+        for outcome in outcomes {
+            ask(outcome.at, &Fact::Outcome(service, outcome.record.clone()), &mut expected);
+        }
+    }
+    expected
+}
+
+fn ask(at: Position, fact: &Fact, expected: &mut Vec<Expected>) {
+    ask_one(OrderStock::NAME, OrderStock::INPUTS, OrderStock::react, at, fact, expected);
+    ask_one(Reservations::NAME, Reservations::INPUTS, Reservations::react, at, fact, expected);
+}
+
+fn ask_one(
+    name: &str,
+    inputs: &[Topic],
+    react: fn(&Fact) -> Vec<Request>,
+    at: Position,
+    fact: &Fact,
+    expected: &mut Vec<Expected>,
+) {
+    if !inputs.contains(&at.topic) {
+        return;
+    }
+    for (ordinal, request) in react(fact).into_iter().enumerate() {
+        let (service, stream) = request.target();
+        expected.push(Expected { service, stream, record: request.record(name, fact, ordinal), of: at });
+    }
+}
+
+fn header(record: &Outgoing, name: &str) -> String {
+    let value = record.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value);
+    value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{finds, finds_at, sound};
+
+    fn a_request(log: &Log) -> usize {
+        let of_reactor = |command: &Command| command.header().source.starts_with("/reactors/");
+        log.goods.commands.iter().position(of_reactor).expect("a request")
+    }
+
+    #[test]
+    fn a_lost_request_is_found() {
+        let mut log = sound();
+        let place = a_request(&log);
+        log.goods.commands.remove(place);
+        finds(NAME, |report| check(&log, report));
+    }
+
+    #[test]
+    fn a_request_that_was_made_twice_is_found() {
+        let mut log = sound();
+        let mut twice = log.goods.commands[a_request(&log)].clone();
+        twice.at.offset += 1000;
+        log.goods.commands.push(twice);
+        finds(NAME, |report| check(&log, report));
+    }
+
+    #[test]
+    fn a_request_that_says_something_else_is_found() {
+        let mut log = sound();
+        let place = a_request(&log);
+        let command = &mut log.goods.commands[place];
+        command.record.value.as_mut().expect("a value").push(b' ');
+        let at = command.at;
+        finds_at(NAME, at, |report| check(&log, report));
+    }
+
+    #[test]
+    fn a_request_from_nowhere_is_found() {
+        let mut log = sound();
+        let place = a_request(&log);
+        let mut other = log.goods.commands[place].clone();
+        other.at.offset += 1000;
+        other.read.as_mut().expect("readable").header.id.push('x');
+        let at = other.at;
+        log.goods.commands.push(other);
+        finds_at(NAME, at, |report| check(&log, report));
+    }
+}
