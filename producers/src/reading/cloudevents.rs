@@ -186,7 +186,7 @@ mod tests {
         let body = json!([{"type": "X"}, 1, {"id": {}, "data_base64": "AA=="}]).to_string();
         let problem = read(&batch, body.as_bytes()).expect_err("wrong");
         let pointers: Vec<_> = problem.errors().iter().filter_map(|e| e.pointer.as_deref()).collect();
-        assert_eq!(pointers, ["#/1", "#/2/data_base64", "#/2/id"]);
+        assert_eq!(pointers, ["#/1", "#/2/id", "#/2/data_base64"]);
 
         for wrong in ["{}", "[]", &json!(vec![0; 1001]).to_string()] {
             assert_eq!(read(&batch, wrong.as_bytes()).expect_err("wrong").name(), "invalid-fields");
