@@ -4,11 +4,12 @@
 //! private Kafka and PostgreSQL; [`data_dir`] is the directory where they keep their data and
 //! publish their [`addresses`]; [`settings`] says how everything is to be; [`topics`] makes the topics;
 //! [`roles`] is where the services are started on top; [`system`] is how every other command finds what runs, and
-//! [`log_reader`] how it reads what happened.
+//! [`log_reader`] how it reads what happened; [`bench`] says how fast all of it is.
 //!
 //! It must never hold a rule of the domain, decide a command, or write SQL.
 
 pub mod addresses;
+pub mod bench;
 pub mod blocking;
 pub mod commands;
 pub mod console;

@@ -38,6 +38,17 @@ pub async fn migrate(cluster: &Cluster, database_url: &str) -> Result<(), Error>
     Ok(())
 }
 
+/// Throws all read models of this namespace away, whoever uses them. They can be folded again.
+pub async fn discard(cluster: &Cluster, database_url: &str) -> Result<(), Error> {
+    let options = connect_options(database_url, &cluster.namespace)?;
+    let mut connection = PgConnection::connect_with(&options).await?;
+    let schemas = Projection::ALL.map(|projection| projection.schema(&cluster.namespace));
+    for schema in schemas.into_iter().chain([cluster.namespace.schema()]) {
+        run(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE"), &mut connection).await?;
+    }
+    Ok(connection.close().await?)
+}
+
 async fn run(sql: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
 }

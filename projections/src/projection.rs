@@ -2,7 +2,9 @@
 
 use factfold_schemas::topics::{Namespace, Service, Topic, TopicKind};
 
-use crate::{command_outcomes, goods, order_timeline, orders};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::{Error, command_outcomes, goods, order_timeline, orders, postgres::connect_options};
 
 /// A read model.
 #[derive(
@@ -66,6 +68,16 @@ impl Projection {
     /// The Postgres schema of its tables: `factfold_orders_1`.
     pub(crate) fn schema(self, namespace: &Namespace) -> String {
         format!("{}_{}_{}", namespace.schema(), self.name(), self.version())
+    }
+
+    /// How to connect to its tables: those of this version come first, since the views of the same names show the current one.
+    pub(crate) fn options(
+        self,
+        database_url: &str,
+        namespace: &Namespace,
+    ) -> Result<PgConnectOptions, Error> {
+        let search_path = format!("{},{}", self.schema(namespace), namespace.schema());
+        Ok(connect_options(database_url, namespace)?.options([("search_path", search_path)]))
     }
 
     /// The statements that make its tables, for a search path that leads to [`Self::schema`].

@@ -92,12 +92,18 @@ pub struct Status(Arc<Shown>);
 struct Shown {
     live_partitions: AtomicUsize,
     folded_records: AtomicU64,
+    records: AtomicU64,
 }
 
 impl Status {
     /// How many partitions are being worked on. (Those that are being taken over do not count.)
     pub fn live_partitions(&self) -> usize {
         self.0.live_partitions.load(Ordering::Relaxed)
+    }
+
+    /// How many records were worked off until now, in transactions that were committed.
+    pub fn records(&self) -> u64 {
+        self.0.records.load(Ordering::Relaxed)
     }
 
     /// How many records were folded by the takeovers until now. A store saves most of them.
@@ -187,7 +193,7 @@ impl<P: Processor> Worker<P> {
             }
             let next = self.next_offsets(&batch);
             match self.transact(&consumer, &batch, &next) {
-                Ok(written) => self.move_on(&next, &written),
+                Ok(written) => self.move_on(&next, &written, batch.len()),
                 Err(failure) => self.recover(&consumer, &next, failure)?,
             }
         }
@@ -352,8 +358,9 @@ impl<P: Processor> Worker<P> {
     }
 
     /// The transaction was committed: now, and not before, memory follows (rule 17).
-    fn move_on(&mut self, next: &BTreeMap<TopicPartition, i64>, written: &Written) {
+    fn move_on(&mut self, next: &BTreeMap<TopicPartition, i64>, written: &Written, records: usize) {
         self.processor.committed(written);
+        self.status.0.records.fetch_add(records as u64, Ordering::Relaxed);
         self.starts.clear();
         for (partition, next) in next {
             self.assignment.advance(*partition, *next);

@@ -2,6 +2,7 @@
 //! library, and prints; it must never hold logic that another command would need.
 
 mod arguments;
+mod bench;
 mod config;
 mod dead_letters;
 mod doctor;
@@ -56,6 +57,7 @@ enum Command {
     Doctor(Within<doctor::Args>),
     Token(Within<token::Args>),
     Config(Within<config::Args>),
+    Bench(bench::Args),
     Schemas(schemas::Args),
     #[command(hide = true)]
     WithStack(with_stack::Args),
@@ -131,6 +133,7 @@ impl Cli {
                 let (args, data) = within.split(before)?;
                 config::run(&args, data)
             }
+            Command::Bench(args) => bench::run(args).await,
             Command::Schemas(args) => schemas::run(&args),
             Command::WithStack(args) => with_stack::run(args).await,
             Command::Prepare => prepare::run().await,

@@ -2,26 +2,21 @@
 //! after it. The test suite runs in it.
 
 use std::ffi::OsString;
-use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Pid;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::console::Console;
-use crate::data_dir::DataDir;
 use crate::failure::Failure;
 use crate::shutdown::Shutdown;
-use crate::stack::{Durability, Stack, StackOptions};
+use crate::stack::{Durability, Stack, StackOptions, Throwaway};
 
-const PREFIX: &str = "factfold-stack-";
 const COMMAND_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Run a command on a private Kafka and PostgreSQL that are thrown away after it
@@ -39,15 +34,6 @@ pub(super) struct Args {
 /// Runs the command, and ends as it ended.
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut shutdown = Shutdown::listen().map_err(Failure::OutOfReach)?;
-    sweep(&std::env::temp_dir()).await;
-    // PostgreSQL's user must be able to pass, so the directory is not 0700 as temporary ones are.
-    let temp = tempfile::Builder::new()
-        .prefix(PREFIX)
-        .permissions(fs::Permissions::from_mode(0o755))
-        .tempdir()
-        .context("no temporary directory")
-        .map_err(Failure::OutOfReach)?;
-    let dir = DataDir::locate(Some(temp.path()))?.lock()?;
     let options = StackOptions {
         kafka_nodes: args.kafka_nodes,
         kafka_port: None,
@@ -55,7 +41,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         console: Console::Quiet,
     };
     let stack = tokio::select! {
-        stack = Stack::start(&dir, &options) => stack?,
+        stack = Throwaway::start(&options) => stack?,
         () = shutdown.requested() => return Err(interrupted()),
     };
     let status = run_command(&args.command, &stack, &mut shutdown).await;
@@ -104,31 +90,4 @@ fn exit_code(status: ExitStatus) -> ExitCode {
     let code =
         status.code().or_else(|| Some(128 + status.signal()?)).and_then(|code| u8::try_from(code).ok());
     ExitCode::from(code.unwrap_or(1))
-}
-
-/// Clears away the stacks of earlier runs that were killed. A stack whose owner lives is locked,
-/// and left alone.
-async fn sweep(temp: &Path) {
-    for entry in fs::read_dir(temp).into_iter().flatten().flatten() {
-        if !is_a_stack_of_ours(&entry) {
-            continue;
-        }
-        let Ok(dir) = DataDir::locate(Some(&entry.path())).and_then(DataDir::lock_if_free) else { continue };
-        let swept = match Stack::end_orphans(&dir, Console::Quiet).await {
-            Ok(()) => dir.wipe().and_then(|()| Ok(fs::remove_dir_all(dir.path())?)),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = swept {
-            Console::Quiet.warn(&format!("cannot clear {} away: {error:#}", entry.path().display()));
-        }
-    }
-}
-
-/// Anybody can write to the directory for temporary files. What somebody else put there could
-/// name any process to be ended, so only what we made ourselves is believed.
-fn is_a_stack_of_ours(entry: &fs::DirEntry) -> bool {
-    let me = Uid::effective().as_raw();
-    entry.file_name().to_string_lossy().starts_with(PREFIX)
-        && entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == me)
-        && entry.path().join("lock").exists()
 }

@@ -14,6 +14,7 @@ mod ports;
 mod postgres;
 mod supervise;
 mod tail;
+mod throwaway;
 
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ use crate::failure::Failure;
 use kafka::Kafka;
 use ports::Ports;
 use postgres::Postgres;
+pub use throwaway::Throwaway;
 
 /// What the data of a stack must outlive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

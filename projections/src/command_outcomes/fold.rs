@@ -18,7 +18,7 @@ use crate::{
 
 /// What one command left behind.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// The record that says so last.
     pub(super) at: Position,
     pub(super) cause: &'a Cause,
@@ -28,7 +28,7 @@ pub(super) struct Row<'a> {
 
 /// Events, or an outcome.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum What<'a> {
+pub(crate) enum What<'a> {
     /// Its events took the stream to this version.
     Accepted { version: u64 },
     /// It gave no events.
@@ -36,18 +36,22 @@ pub(super) enum What<'a> {
 }
 
 /// The row of each decided position. (Traces lie in its partition: the projector checks that.)
-pub(super) type Rows<'a> = BTreeMap<Position, Row<'a>>;
+pub(crate) type Rows<'a> = BTreeMap<Position, Row<'a>>;
 
 /// Folds these records into the table.
 pub(crate) async fn write(connection: &mut PgConnection, entries: &[Entry]) -> Result<(), Stop> {
-    let mut rows = Rows::new();
-    for entry in entries {
-        add(&mut rows, entry)?;
-    }
+    let rows = fold(entries)?;
     match store::rows(connection, &rows).await? {
         None => Ok(()),
         Some(row) => Err(second_trace(&row).into()),
     }
+}
+
+/// The rows that these records make.
+pub(crate) fn fold(entries: &[Entry]) -> Result<Rows<'_>, Violation> {
+    let mut rows = Rows::new();
+    entries.iter().try_for_each(|entry| add(&mut rows, entry))?;
+    Ok(rows)
 }
 
 /// One record.
@@ -103,16 +107,10 @@ mod tests {
         Entry { at: Position::new(Service::Orders.outcomes(), 0, 1), record: Record::Outcome(outcome) }
     }
 
-    fn rows(entries: &[Entry]) -> Result<Rows<'_>, Violation> {
-        let mut rows = Rows::new();
-        entries.iter().try_for_each(|entry| add(&mut rows, entry))?;
-        Ok(rows)
-    }
-
     #[test]
     fn events_of_one_command_are_one_row() {
         let entries = [event(10, "c1", 5, 1), event(11, "c1", 5, 2), outcome(6)];
-        let rows = rows(&entries).expect("sound traces");
+        let rows = fold(&entries).expect("sound traces");
         let what: Vec<_> = rows.into_values().map(|row| row.what).collect();
         assert_eq!(what[0], What::Accepted { version: 2 });
         assert!(matches!(what[1], What::Outcome { .. }));
@@ -129,7 +127,7 @@ mod tests {
             [event(10, "c1", 5, 1), event(11, "c2", 5, 2)],
             [event(10, "c1", 5, 1), event(11, "c1", 5, 1)],
         ] {
-            let refused = rows(&entries).expect_err("must be refused");
+            let refused = fold(&entries).expect_err("must be refused");
             assert!(matches!(refused.contradiction, Contradiction::SecondTrace { .. }));
         }
     }

@@ -4,9 +4,10 @@ mod fold;
 mod query;
 mod store;
 
-pub(crate) use fold::write;
+pub(crate) use fold::{fold, write};
 pub use query::CommandOutcome;
 pub(crate) use query::{Trace, TraceKind, copy_of, find, trace_at};
+pub(crate) use store::rows as store;
 
 /// Makes the tables.
 pub(crate) const TABLES: &str = include_str!("tables.sql");

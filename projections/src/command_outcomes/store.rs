@@ -63,7 +63,7 @@ impl<'a> Columns<'a> {
 /// Writes these rows. Gives back one of which the table had another trace already, if there is one.
 ///
 /// Events of one command come in one batch, since a batch is made of whole commands.
-pub(super) async fn rows<'a>(
+pub(crate) async fn rows<'a>(
     connection: &mut PgConnection,
     rows: &Rows<'a>,
 ) -> Result<Option<Row<'a>>, sqlx::Error> {

@@ -19,7 +19,8 @@ use crate::{
     projector::Stop,
 };
 
-type Rows = BTreeMap<GoodsId, Goods>;
+/// The goods that are being folded.
+pub(crate) type Rows = BTreeMap<GoodsId, Goods>;
 
 /// Folds these events into the table.
 pub(crate) async fn write<'a>(
@@ -32,17 +33,18 @@ pub(crate) async fn write<'a>(
     let mut rows: Rows =
         query::load(connection, &ids).await?.into_iter().map(|goods| (goods.id, goods)).collect();
     for (at, event) in events {
-        apply(&mut rows, event).map_err(|contradiction| Violation {
-            at,
-            stream: Some(event.stream.clone()),
-            contradiction,
-        })?;
+        apply(&mut rows, at, event)?;
     }
     Ok(store(connection, &rows).await?)
 }
 
-/// One event.
-fn apply(rows: &mut Rows, event: &Recorded<Event>) -> Result<(), Contradiction> {
+/// One event, which lies there.
+pub(crate) fn apply(rows: &mut Rows, at: Position, event: &Recorded<Event>) -> Result<(), Violation> {
+    let violation = |contradiction| Violation { at, stream: Some(event.stream.clone()), contradiction };
+    fold(rows, event).map_err(violation)
+}
+
+fn fold(rows: &mut Rows, event: &Recorded<Event>) -> Result<(), Contradiction> {
     let misfit = |why| Contradiction::Misfit { event: event.data.type_name(), why };
     let id =
         GoodsId::of_stream(event.stream.as_str()).ok_or_else(|| misfit("its stream is not one of goods"))?;
@@ -80,7 +82,8 @@ fn apply(rows: &mut Rows, event: &Recorded<Event>) -> Result<(), Contradiction> 
     Ok(())
 }
 
-async fn store(connection: &mut PgConnection, rows: &Rows) -> Result<(), sqlx::Error> {
+/// Writes these rows.
+pub(crate) async fn store(connection: &mut PgConnection, rows: &Rows) -> Result<(), sqlx::Error> {
     fn column<T>(rows: &Rows, of: impl Fn(&Goods) -> T) -> Vec<T> {
         rows.values().map(of).collect()
     }
@@ -131,7 +134,7 @@ mod tests {
         let mut rows = Rows::new();
         for (version, data) in (1..).zip(events) {
             let cause = cause(Service::Goods, "c", version);
-            apply(
+            fold(
                 &mut rows,
                 &Recorded { stream: id().stream(), version: version.unsigned_abs(), cause, data },
             )?;
@@ -185,9 +188,9 @@ mod tests {
                 cause: cause(Service::Goods, "c", 1),
                 data,
             };
-            apply(&mut rows, &event(1, added())).expect("the first event");
+            fold(&mut rows, &event(1, added())).expect("the first event");
             let next = event(version, Event::GoodsDiscontinued(GoodsDiscontinued {}));
-            assert!(matches!(apply(&mut rows, &next), Err(Contradiction::Version { expected: 2, .. })));
+            assert!(matches!(fold(&mut rows, &next), Err(Contradiction::Version { expected: 2, .. })));
         }
     }
 }

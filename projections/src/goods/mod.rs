@@ -3,7 +3,7 @@
 mod fold;
 mod query;
 
-pub(crate) use fold::write;
+pub(crate) use fold::{Rows, apply, store, write};
 pub use query::GoodsFilter;
 pub(crate) use query::{find, list};
 

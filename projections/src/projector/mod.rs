@@ -7,10 +7,11 @@
 //! once do no harm.
 //!
 //! [`session`] is the loop, [`source`] the way records come in, [`batch`] what is folded at once, [`history`] what is
-//! checked of each record, [`checkpoint`] how far it has come.
+//! checked of each record, [`checkpoint`] how far it has come; [`floor`] is what the bench compares all of it with.
 
 mod batch;
 mod checkpoint;
+mod floor;
 mod history;
 mod record;
 mod retry;
@@ -21,6 +22,7 @@ mod stop;
 use factfold_schemas::kafka::Cluster;
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
+pub use floor::{Floor, Wrote};
 #[cfg(test)]
 pub(crate) use record::fixtures;
 pub(crate) use record::{Entry, Record};

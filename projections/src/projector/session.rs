@@ -19,7 +19,7 @@ use super::{
     source::Source,
     stop::Stop,
 };
-use crate::{Error, Projection, command_outcomes, goods, order_timeline, orders, postgres::connect_options};
+use crate::{Error, Projection, command_outcomes, goods, order_timeline, orders};
 
 /// How often an idle read model writes down that it has passed markers, which hold no records.
 const MARKERS_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,10 +48,7 @@ impl Session {
         database_url: &str,
         stopped: watch::Receiver<()>,
     ) -> Result<Self, Error> {
-        // The tables of this version first: the views of the same names show the current one.
-        let search_path = format!("{},{}", projection.schema(&cluster.namespace), cluster.namespace.schema());
-        let database =
-            connect_options(database_url, &cluster.namespace)?.options([("search_path", search_path)]);
+        let database = projection.options(database_url, &cluster.namespace)?;
         Ok(Self { projection, cluster: cluster.clone(), database, stopped })
     }
 
@@ -67,7 +64,7 @@ impl Session {
                 tracing::error!(projection.name = name, error = %stop, "stopped: it contradicts what was folded");
                 failed.set(1);
                 self.note_failure(&stop).await;
-                return Err(self.error(stop));
+                return Err(stop.into_error(self.projection));
             }
             counter!("factfold_projection_retries_total", "projection" => name, "reason" => stop.name())
                 .increment(1);
@@ -213,18 +210,6 @@ impl Session {
         };
         if let Err(error) = noted.await {
             tracing::warn!(projection.name = self.projection.name(), %error, "could not note the failure");
-        }
-    }
-
-    fn error(&self, stop: Stop) -> Error {
-        let projection = self.projection;
-        match stop {
-            Stop::Violation(violation) => Error::Violation { projection, violation },
-            Stop::Database(error) => error.into(),
-            Stop::Kafka(error) => error.into(),
-            stop @ (Stop::LogReplaced(_) | Stop::NoTopic(_) | Stop::Overtaken) => {
-                Error::LogReplaced { projection, detail: stop.to_string() }
-            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use rdkafka::error::KafkaError;
 
-use crate::error::Violation;
+use crate::{Error, Projection, error::Violation};
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,18 @@ impl From<Violation> for Stop {
 }
 
 impl Stop {
+    /// The error with which the work of this read model ends.
+    pub(super) fn into_error(self, projection: Projection) -> Error {
+        match self {
+            Self::Violation(violation) => Error::Violation { projection, violation },
+            Self::Database(error) => error.into(),
+            Self::Kafka(error) => error.into(),
+            stop @ (Self::LogReplaced(_) | Self::NoTopic(_) | Self::Overtaken) => {
+                Error::LogReplaced { projection, detail: stop.to_string() }
+            }
+        }
+    }
+
     /// The name of this sort of reason, for metrics.
     pub(super) const fn name(&self) -> &'static str {
         match self {

@@ -1,0 +1,134 @@
+//! How fast the system is, each figure beside its floor: the same work done by a program that does nothing but the protocol,
+//! in the same run, on the same brokers. (The machine's own speed drifts; a ratio says more than a figure.)
+//!
+//! [`run`] is the order of events; [`ground`] the topics and tables of one round, [`floor`] the loops that only move bytes;
+//! then one file for each thing that is measured. [`machine`] says whether the machine had something else to do,
+//! [`report`] makes medians.
+//!
+//! It measures what the product's own roles do, through the ways in which everybody uses them. It must never have a faster
+//! way of its own.
+
+mod clients;
+mod deciding;
+mod floor;
+mod ground;
+mod machine;
+mod projecting;
+mod replaying;
+pub mod report;
+mod system;
+mod taking_over;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use self::{ground::Ground, report::Report, system::System};
+use crate::{addresses::Addresses, console::Console};
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Measure {
+    /// Commands that wait on the topic become events
+    Deciding,
+    /// A worker takes a partition over, from the log alone and with its own store
+    TakingOver,
+    /// Events are read in order, as `factfold replay` does
+    Replaying,
+    /// Events become rows of the read models
+    Projecting,
+    /// One client over HTTP: a command, its answer, and the row that shows it
+    Latency,
+    /// Many clients over HTTP, each waiting for its answer before it asks again
+    Clients,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub struct Sizes {
+    /// What.
+    pub measures: Vec<Measure>,
+    /// How often.
+    pub rounds: usize,
+    /// How many commands wait on the topic.
+    pub commands: usize,
+    /// How many commands one client sends, one after the other.
+    pub single: usize,
+    /// How many clients ask at the same time.
+    pub clients: usize,
+    /// For how long.
+    pub seconds: u64,
+    /// Partitions of each topic.
+    pub partitions: i32,
+}
+
+/// Where it is measured.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Kafka and PostgreSQL.
+    pub addresses: Addresses,
+    /// For what the roles keep on disk.
+    pub folder: PathBuf,
+    /// Copies of each topic.
+    pub replication: i32,
+}
+
+impl Sizes {
+    fn wants(&self, measure: Measure) -> bool {
+        self.measures.contains(&measure)
+    }
+
+    /// Whether anything is measured on a log full of commands.
+    fn wants_log(&self) -> bool {
+        self.measures.iter().any(|measure| !matches!(measure, Measure::Latency | Measure::Clients))
+    }
+}
+
+/// Measures everything, round after round.
+pub async fn run(site: &Site, sizes: &Sizes) -> Result<Report> {
+    let mut report = Report::new(sizes);
+    for number in 1..=sizes.rounds {
+        Console::Talking.say(&format!("round {number} of {}", sizes.rounds));
+        report.note_machine(machine::busy_beside_us().await);
+        if sizes.wants_log() {
+            on_a_full_log(site, sizes, &mut report).await?;
+        }
+        if sizes.wants(Measure::Latency) || sizes.wants(Measure::Clients) {
+            over_http(site, sizes, &mut report).await?;
+        }
+    }
+    Ok(report)
+}
+
+/// What is measured where many commands wait, and then many events lie.
+async fn on_a_full_log(site: &Site, sizes: &Sizes, report: &mut Report) -> Result<()> {
+    let (ground, beside) = (Ground::new(site, sizes).await?, Ground::new(site, sizes).await?);
+    ground.fill(sizes.commands).await?;
+    report.add(deciding::measure(&ground, &beside, sizes).await?);
+    if sizes.wants(Measure::TakingOver) {
+        report.add(taking_over::measure(&ground, sizes).await?);
+    }
+    if sizes.wants(Measure::Replaying) {
+        report.add(replaying::measure(&ground).await?);
+    }
+    if sizes.wants(Measure::Projecting) {
+        report.add(projecting::measure(&ground, sizes).await?);
+    }
+    beside.clear().await?;
+    ground.clear().await
+}
+
+/// What is measured through a gateway, with all roles in this process.
+async fn over_http(site: &Site, sizes: &Sizes, report: &mut Report) -> Result<()> {
+    let (ground, beside) = (Ground::new(site, sizes).await?, Ground::new(site, sizes).await?);
+    let system = System::start(&ground).await?;
+    if sizes.wants(Measure::Latency) {
+        report.add(clients::one(&system, &ground, &beside, sizes).await?);
+    }
+    if sizes.wants(Measure::Clients) {
+        report.add(clients::many(&system, sizes).await?);
+    }
+    system.stop().await?;
+    beside.clear().await?;
+    ground.clear().await
+}
