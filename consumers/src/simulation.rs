@@ -202,14 +202,7 @@ fn react<R: Reactor>(topic: Topic, record: &Incoming<'_>) -> Vec<(Topic, Outgoin
 }
 
 fn incoming(record: &Outgoing, partition: usize, offset: usize) -> Incoming<'_> {
-    Incoming {
-        partition: partition as i32,
-        offset: offset as i64,
-        timestamp_ms: 0,
-        key: record.key.as_deref(),
-        value: record.value.as_deref(),
-        headers: record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())).collect(),
-    }
+    Incoming { partition: partition as i32, offset: offset as i64, ..record.incoming() }
 }
 
 /// What must be true when nobody has anything left to do.

@@ -102,7 +102,10 @@ impl Gateway {
             errors.push(entry.attribute_error("type", format_args!("must be one of {known}")));
             return Err(Wrong::Fields(errors));
         };
-        if entry.attribute("dataschema").is_some_and(|schema| schema != data_schema(service, &type_name)) {
+        if entry
+            .attribute("dataschema")
+            .is_some_and(|schema| schema != data_schema(service, &type_name).to_string())
+        {
             errors.push(entry.attribute_error("dataschema", "is not the schema of this type"));
         }
         let stream = stream(&entry, service, &mut errors);

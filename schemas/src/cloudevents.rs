@@ -2,7 +2,7 @@
 //!
 //! Source: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md>
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, io::Write as _};
 
 use serde_json::Value;
 
@@ -30,8 +30,68 @@ pub struct Outgoing {
     pub key: Option<Vec<u8>>,
     /// The value.
     pub value: Option<Vec<u8>>,
-    /// The headers, in order.
-    pub headers: Vec<(Cow<'static, str>, Vec<u8>)>,
+    /// The headers.
+    pub headers: Headers,
+}
+
+impl Outgoing {
+    /// This record as its reader sees it, at the beginning of a partition.
+    pub fn incoming(&self) -> Incoming<'_> {
+        Incoming {
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers: self.headers.iter().collect(),
+            ..Incoming::default()
+        }
+    }
+}
+
+/// Headers, in order. Their values lie in one piece of memory: a record has many small ones.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Headers {
+    /// Each name, and where its value ends; it begins where the one before it ends.
+    names: Vec<(Cow<'static, str>, usize)>,
+    values: Vec<u8>,
+}
+
+impl Headers {
+    /// Adds a header.
+    pub fn push(&mut self, name: impl Into<Cow<'static, str>>, value: impl AsRef<[u8]>) {
+        self.values.extend_from_slice(value.as_ref());
+        self.names.push((name.into(), self.values.len()));
+    }
+
+    /// Each name with its value.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> {
+        let mut begin = 0;
+        self.names.iter().map(move |(name, end)| {
+            let value = &self.values[begin..*end];
+            begin = *end;
+            (name.as_ref(), value)
+        })
+    }
+}
+
+impl<N: Into<Cow<'static, str>>, V: AsRef<[u8]>> Extend<(N, V)> for Headers {
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, headers: I) {
+        headers.into_iter().for_each(|(name, value)| self.push(name, value));
+    }
+}
+
+impl<N: Into<Cow<'static, str>>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(headers: I) -> Self {
+        let mut all = Self::default();
+        all.extend(headers);
+        all
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| (name, String::from_utf8_lossy(value))))
+            .finish()
+    }
 }
 
 /// The media type of structured mode.
@@ -119,30 +179,32 @@ impl<'a> CloudEvent<'a> {
 
 /// Writes the headers of a record in binary mode.
 #[derive(Debug)]
-pub struct HeaderWriter(Vec<(Cow<'static, str>, Vec<u8>)>);
+pub struct HeaderWriter(Headers);
 
 impl HeaderWriter {
     /// Begins with what every event must have.
-    pub fn new(id: &str, type_name: &str, source: &str) -> Self {
-        let mut headers = Vec::with_capacity(20);
-        headers.push((Cow::Borrowed("content-type"), b"application/json".to_vec()));
-        headers.push((Cow::Borrowed("ce_specversion"), b"1.0".to_vec()));
-        headers.push((Cow::Borrowed("ce_id"), id.as_bytes().to_vec()));
-        headers.push((Cow::Borrowed("ce_type"), type_name.as_bytes().to_vec()));
-        headers.push((Cow::Borrowed("ce_source"), source.as_bytes().to_vec()));
+    pub fn new(id: impl fmt::Display, type_name: &str, source: impl fmt::Display) -> Self {
+        // More than nearly all records need.
+        let headers = Headers { names: Vec::with_capacity(20), values: Vec::with_capacity(640) };
         Self(headers)
+            .with("content-type", "application/json")
+            .with("ce_specversion", "1.0")
+            .with("ce_id", id)
+            .with("ce_type", type_name)
+            .with("ce_source", source)
     }
 
     /// Adds a header, named as Kafka sees it (`ce_time`).
     #[must_use]
-    pub fn with(mut self, header: &'static str, value: impl AsRef<str>) -> Self {
-        self.0.push((Cow::Borrowed(header), value.as_ref().as_bytes().to_vec()));
+    pub fn with(mut self, header: &'static str, value: impl fmt::Display) -> Self {
+        write!(self.0.values, "{value}").expect("memory takes everything");
+        self.0.names.push((Cow::Borrowed(header), self.0.values.len()));
         self
     }
 
     /// Adds a header if there is something to say.
     #[must_use]
-    pub fn with_some(self, header: &'static str, value: Option<impl AsRef<str>>) -> Self {
+    pub fn with_some(self, header: &'static str, value: Option<impl fmt::Display>) -> Self {
         match value {
             Some(value) => self.with(header, value),
             None => self,
@@ -150,7 +212,7 @@ impl HeaderWriter {
     }
 
     /// The headers.
-    pub fn finish(self) -> Vec<(Cow<'static, str>, Vec<u8>)> {
+    pub fn finish(self) -> Headers {
         self.0
     }
 }

@@ -5,6 +5,8 @@
 //! next number, the old shape stays as a struct with a `From`, and [`decode`] lifts it: the rest of the code sees only
 //! today's shape.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -88,8 +90,8 @@ pub fn encode<M: Message>(message: &M) -> Vec<u8> {
 }
 
 /// `ce_dataschema` of a message: which type, and in which of its shapes.
-pub fn data_schema(service: Service, type_name: &str) -> String {
-    format!("urn:factfold:{service}:{type_name}:1")
+pub fn data_schema(service: Service, type_name: &str) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, "urn:factfold:{service}:{type_name}:1"))
 }
 
 /// For optional fields that may be left out but not be `null` (`deserialize_with`): RFC 7396 reads `null` as "remove",

@@ -100,10 +100,10 @@ impl Header {
             .with_some("ce_correlationid", self.correlation.as_ref())
             .with_some("ce_causationid", self.causation.as_ref())
             .with_some("ce_traceparent", self.traceparent.as_ref())
-            .with_some("ce_expirytime", self.expires.map(|t| t.to_string()))
-            .with_some("ce_expectedversion", self.expected_version.map(|v| v.to_string()))
-            .with_some("ce_replyto", self.reply_to.as_ref().map(ReplyTo::to_string))
-            .with_some("ce_commandposition", self.forwarded_from.map(|p| p.to_string()));
+            .with_some("ce_expirytime", self.expires)
+            .with_some("ce_expectedversion", self.expected_version)
+            .with_some("ce_replyto", self.reply_to.as_ref())
+            .with_some("ce_commandposition", self.forwarded_from);
         Outgoing {
             key: Some(stream.as_str().into()),
             value: Some(value),
@@ -240,7 +240,10 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+        // 16 bytes are 22 characters.
+        let mut text = [0; 22];
+        let written = URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+        f.write_str(str::from_utf8(&text[..written]).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -283,13 +286,7 @@ mod tests {
     }
 
     fn reread(record: &Outgoing) -> Result<Header, InvalidAttribute> {
-        let record = Incoming {
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-            headers: record.headers.iter().map(|(n, v)| (n.as_ref(), v.as_slice())).collect(),
-            ..Incoming::default()
-        };
-        Header::read(&CloudEvent::read(&record).expect("an event"), position())
+        Header::read(&CloudEvent::read(&record.incoming()).expect("an event"), position())
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub fn schema_of<T: JsonSchema>() -> Value {
 fn split<M: JsonSchema>(service: Service) -> BTreeMap<String, Value> {
     let mut schemas = variants::<M>();
     for (name, schema) in &mut schemas {
-        schema["$id"] = json!(data_schema(service, name));
+        schema["$id"] = json!(data_schema(service, name).to_string());
     }
     schemas
 }

@@ -64,7 +64,7 @@ pub fn headers(record: &Outgoing) -> OwnedHeaders {
     record
         .headers
         .iter()
-        .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (key, value)| {
+        .fold(OwnedHeaders::new_with_capacity(record.headers.iter().len()), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         })
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cloudevents::{CloudEvent, HeaderWriter, Incoming, NotACloudEvent, Outgoing},
+    cloudevents::{CloudEvent, HeaderWriter, Headers, Incoming, NotACloudEvent, Outgoing},
     codec::{DecodeError, Message, Named as _, data_schema, decode, encode},
     command::{Auth, Digest, Header, InvalidAttribute, attribute},
     ids::StreamId,
@@ -58,12 +58,12 @@ impl Cause {
     fn write(&self, headers: HeaderWriter) -> HeaderWriter {
         let moved = self.stored != self.decided;
         let headers = headers
-            .with("ce_time", self.time.to_string())
+            .with("ce_time", self.time)
             .with("ce_causationid", &self.command_id)
             .with("ce_causationsource", &self.source)
-            .with("ce_commanddigest", self.digest.to_string())
-            .with("ce_decidedposition", self.decided.to_string())
-            .with_some("ce_commandposition", moved.then(|| self.stored.to_string()))
+            .with("ce_commanddigest", self.digest)
+            .with("ce_decidedposition", self.decided)
+            .with_some("ce_commandposition", moved.then_some(self.stored))
             .with_some("ce_correlationid", self.correlation.as_ref())
             .with_some("ce_traceparent", self.traceparent.as_ref());
         Auth::write(self.auth.as_ref(), headers)
@@ -135,11 +135,12 @@ impl<E: Message> Recorded<E> {
 
     /// The record of this event.
     pub fn record(&self, service: Service) -> Outgoing {
-        let type_name = self.data.type_name();
-        let headers = HeaderWriter::new(&self.id(), type_name, &format!("/{service}"))
-            .with("ce_subject", self.stream.as_str())
-            .with("ce_dataschema", data_schema(service, type_name))
-            .with("ce_streamversion", self.version.to_string());
+        let (type_name, stream, version) = (self.data.type_name(), &self.stream, self.version);
+        let headers =
+            HeaderWriter::new(format_args!("{stream}@{version}"), type_name, format_args!("/{service}"))
+                .with("ce_subject", stream)
+                .with("ce_dataschema", data_schema(service, type_name))
+                .with("ce_streamversion", version);
         Outgoing {
             key: Some(self.stream.as_str().into()),
             value: Some(encode(&self.data)),
@@ -251,10 +252,10 @@ impl RecordedOutcome {
     /// The record of this outcome.
     pub fn record(&self, service: Service) -> Outgoing {
         let type_name = self.outcome.type_name();
-        let headers = HeaderWriter::new(&self.cause.decided.to_string(), type_name, &format!("/{service}"))
-            .with_some("ce_subject", self.stream.as_ref().map(StreamId::as_str))
+        let headers = HeaderWriter::new(self.cause.decided, type_name, format_args!("/{service}"))
+            .with_some("ce_subject", self.stream.as_ref())
             .with("ce_dataschema", data_schema(service, type_name))
-            .with_some("ce_after", self.after.map(|position| position.to_string()));
+            .with_some("ce_after", self.after);
         Outgoing {
             key: self.stream.as_ref().map(|stream| stream.as_str().into()),
             value: Some(encode(&self.outcome)),
@@ -339,10 +340,8 @@ pub fn dead_letter(record: &Incoming<'_>, topic: Topic, reason: &DeadLetterReaso
         ("factfold_detail", reason.detail.clone()),
         ("factfold_timestamp", record.timestamp_ms.to_string()),
     ];
-    let as_it_came = record.headers.iter().map(|(name, value)| ((*name).to_owned().into(), value.to_vec()));
-    Outgoing {
-        key: record.key.map(<[u8]>::to_vec),
-        value: record.value.map(<[u8]>::to_vec),
-        headers: as_it_came.chain(own.map(|(name, value)| (name.into(), value.into_bytes()))).collect(),
-    }
+    let mut headers: Headers =
+        record.headers.iter().map(|(name, value)| ((*name).to_owned(), value)).collect();
+    headers.extend(own);
+    Outgoing { key: record.key.map(<[u8]>::to_vec), value: record.value.map(<[u8]>::to_vec), headers }
 }

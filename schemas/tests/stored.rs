@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, env, fs, path::Path};
 
 use factfold_schemas::{
-    cloudevents::{Incoming, Outgoing},
+    cloudevents::Outgoing,
     codec::{Message, Named as _},
     command::{Auth, Digest},
     goods,
@@ -69,7 +69,7 @@ fn every_stored_type_has_a_golden_record_that_reads_back() {
         };
         let name = format!("outcomes/{}", stored.outcome.type_name());
         let record = reread(&name, &stored.record(Service::Orders));
-        assert_eq!(RecordedOutcome::read(&incoming(&record)).expect("readable"), stored, "{name}");
+        assert_eq!(RecordedOutcome::read(&record.incoming()).expect("readable"), stored, "{name}");
         names.push(name);
     }
     let known = |family: &str, variants: &[&str]| {
@@ -92,9 +92,9 @@ fn every_golden_record_still_reads() {
             let path = file.expect("a file").path();
             let record = parse(&fs::read_to_string(&path).expect("a golden record"));
             let read = match family {
-                "goods" => Recorded::<goods::Event>::read(&incoming(&record)).map(drop),
-                "orders" => Recorded::<orders::Event>::read(&incoming(&record)).map(drop),
-                _ => RecordedOutcome::read(&incoming(&record)).map(drop),
+                "goods" => Recorded::<goods::Event>::read(&record.incoming()).map(drop),
+                "orders" => Recorded::<orders::Event>::read(&record.incoming()).map(drop),
+                _ => RecordedOutcome::read(&record.incoming()).map(drop),
             };
             read.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
@@ -113,7 +113,7 @@ fn golden<E: Message + Clone + PartialEq + std::fmt::Debug>(
     };
     let stored = Recorded { stream, version: 3, cause: cause(service), data };
     let record = reread(&name, &stored.record(service));
-    assert_eq!(Recorded::<E>::read(&incoming(&record)).expect("readable"), stored, "{name}");
+    assert_eq!(Recorded::<E>::read(&record.incoming()).expect("readable"), stored, "{name}");
     names.push(name);
 }
 
@@ -132,7 +132,7 @@ fn reread(name: &str, today: &Outgoing) -> Outgoing {
 
 fn print(record: &Outgoing) -> String {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
-    let headers: BTreeMap<&str, String> = record.headers.iter().map(|(n, v)| (n.as_ref(), text(v))).collect();
+    let headers: BTreeMap<&str, String> = record.headers.iter().map(|(n, v)| (n, text(v))).collect();
     let value: Value = serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
     let key = record.key.as_deref().map(text);
     serde_json::to_string_pretty(&json!({ "key": key, "headers": headers, "value": value })).expect("JSON")
@@ -145,19 +145,7 @@ fn parse(text: &str) -> Outgoing {
     Outgoing {
         key: record["key"].as_str().map(|key| key.as_bytes().to_vec()),
         value: Some(record["value"].to_string().into_bytes()),
-        headers: headers
-            .iter()
-            .map(|(name, value)| (name.clone().into(), value.as_str().expect("text").as_bytes().to_vec()))
-            .collect(),
-    }
-}
-
-fn incoming(record: &Outgoing) -> Incoming<'_> {
-    Incoming {
-        key: record.key.as_deref(),
-        value: record.value.as_deref(),
-        headers: record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())).collect(),
-        ..Incoming::default()
+        headers: headers.iter().map(|(name, value)| (name.clone(), value.as_str().expect("text"))).collect(),
     }
 }
 

@@ -182,7 +182,7 @@ impl World {
         let plain = |key: Option<&StreamId>, type_name: &str, value: &str| Outgoing {
             key: key.map(|key| key.as_str().into()),
             value: Some(value.into()),
-            headers: vec![("ce_type".into(), type_name.into())],
+            headers: [("ce_type", type_name)].into_iter().collect(),
         };
         self.write(Service::Goods, 1 - home(&mate), plain(Some(&mate), "AddGoods", &value.to_string()));
         self.write(Service::Goods, 0, plain(None, "AddGoods", "{}"));
@@ -210,8 +210,8 @@ impl World {
             let missing: Vec<_> = requests(&self.log)
                 .into_iter()
                 .filter(|request| {
-                    let id = request.record.headers.iter().find(|(name, _)| name == "ce_id");
-                    !ids.contains(&String::from_utf8_lossy(&id.expect("an id").1).into_owned())
+                    let id = request.record.headers.iter().find(|(name, _)| *name == "ce_id");
+                    !ids.contains(&String::from_utf8_lossy(id.expect("an id").1).into_owned())
                 })
                 .collect();
             if missing.is_empty() {
@@ -244,7 +244,7 @@ impl<D: Decider> ServiceLog<D> {
             timestamp_ms,
             key: record.key,
             value: record.value,
-            headers: record.headers.into_iter().map(|(name, value)| (name.into_owned(), value)).collect(),
+            headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
         };
         self.commands.push(Command::new(Position::new(D::SERVICE.commands(), partition, offset), record));
         self.commands.sort_by_key(|command| command.at);
@@ -288,7 +288,7 @@ impl<D: Decider> ServiceLog<D> {
                     reason.detail = "it cannot be read".to_owned();
                     let letter = dead_letter(&command.record.incoming(), D::SERVICE.commands(), reason);
                     let offset = self.dead_letters.len() as i64;
-                    let headers = letter.headers.into_iter().map(|(n, v)| (n.into_owned(), v)).collect();
+                    let headers = letter.headers.iter().map(|(n, v)| (n.to_owned(), v.to_vec())).collect();
                     self.dead_letters.push(Record {
                         partition: 0,
                         offset,

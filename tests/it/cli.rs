@@ -75,7 +75,7 @@ fn raw(key: Option<&str>, type_name: &str, value: &str) -> Outgoing {
     Outgoing {
         key: key.map(Into::into),
         value: Some(value.into()),
-        headers: vec![("ce_type".into(), type_name.into())],
+        headers: [("ce_type", type_name)].into_iter().collect(),
     }
 }
 

@@ -85,7 +85,7 @@ async fn a_misplaced_plain_command_is_decided_at_home() {
     let record = Outgoing {
         key: Some(stream.as_str().into()),
         value: Some(value.to_vec()),
-        headers: vec![("ce_type".into(), b"AddGoods".to_vec())],
+        headers: [("ce_type", "AddGoods")].into_iter().collect(),
     };
     let elsewhere = (home(&stream) + 1) % PARTITIONS;
     let stored = world.write(Service::Goods.commands(), elsewhere, &record).await;

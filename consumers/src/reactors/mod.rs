@@ -145,18 +145,9 @@ mod tests {
         Request::Goods(TEA, goods::Command::ReleaseStock(ReleaseStock { order_id: ORDER, line: 0 }))
     }
 
-    fn incoming(record: &Outgoing) -> Incoming<'_> {
-        Incoming {
-            key: record.key.as_deref(),
-            value: record.value.as_deref(),
-            headers: record.headers.iter().map(|(name, value)| (name.as_ref(), value.as_slice())).collect(),
-            ..Incoming::default()
-        }
-    }
-
     /// The header and the command, as the worker reads them.
     fn read(record: &Outgoing) -> (Header, goods::Command) {
-        let event = CloudEvent::read(&incoming(record)).expect("an event");
+        let event = CloudEvent::read(&record.incoming()).expect("an event");
         let position = Position::new(Service::Goods.commands(), 0, 0);
         let command = decode(event.get("type").expect("a type"), &event.data).expect("a command");
         (Header::read(&event, position).expect("a header"), command)
@@ -215,10 +206,10 @@ mod tests {
     fn a_fact_is_read_from_the_topic_it_lies_on() {
         let Fact::Orders(expired) = order_expired(ORDER) else { unreachable!("made above") };
         let record = expired.record(Service::Orders);
-        match Fact::read(Service::Orders.events(), &incoming(&record)).expect("a fact") {
+        match Fact::read(Service::Orders.events(), &record.incoming()).expect("a fact") {
             Fact::Orders(read) => assert_eq!(read, expired),
             other => panic!("an event of orders, not {other:?}"),
         }
-        assert!(Fact::read(Service::Goods.events(), &incoming(&record)).is_err(), "no event of goods");
+        assert!(Fact::read(Service::Goods.events(), &record.incoming()).is_err(), "no event of goods");
     }
 }

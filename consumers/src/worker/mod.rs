@@ -340,15 +340,16 @@ impl<P: Processor> Worker<P> {
         let group = consumer.group_metadata().filter(|_| !consumer.assignment_lost()).ok_or_else(lost)?;
         let offsets =
             consumer::list(consumer, next.iter().map(|(partition, next)| (*partition, Some(*next))));
+        tracing::debug!(batch.records = batch.len(), "a batch");
         let Self { processor, out, transactions, .. } = self;
         let result = transactions.run(&offsets, &group, |transaction| {
             for record in batch {
-                processor
-                    .process(record.topic, &kafka::incoming(&record.message), out)
-                    .map_err(Failure::Stopped)?;
-                out.drain(..).try_for_each(|produce| transaction.send(&produce))?;
+                let incoming = kafka::incoming(&record.message);
+                processor.process(record.topic, &incoming, out).map_err(Failure::Stopped)?;
             }
-            Ok(())
+            // All at once: the library sends what is there as soon as something is, and many small requests cost everybody
+            // more than a few large ones.
+            out.drain(..).try_for_each(|produce| transaction.send(&produce))
         });
         metrics::histogram!("factfold_transaction_seconds", "group" => self.group.clone())
             .record(began.elapsed());

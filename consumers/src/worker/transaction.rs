@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -136,13 +137,20 @@ impl Transactions {
         let producer = &self.producers[self.turn];
         let deadline = started + self.timeout;
         let mut open = Open { producer, names: &self.names, deadline };
+        let mut steps = Steps::new(started);
         let done = producer
             .begin_transaction()
             .map_err(Failure::NothingCommitted)
             .and_then(|()| work(&mut open))
+            .inspect(|()| steps.done("work_ms"))
             .and_then(|()| open.send_offsets(offsets, group).map_err(Failure::NothingCommitted))
+            .inspect(|()| steps.done("offsets_ms"))
+            .and_then(|()| open.deliver())
+            .inspect(|()| steps.done("deliver_ms"))
             .and_then(|()| open.commit())
             .map(|took| (took, producer.context().take_written()));
+        steps.done("commit_ms");
+        tracing::debug!(turn = self.turn, steps = ?steps, "transaction");
         let done = done.map_err(|failure| self.unmask(failure, started));
         if matches!(done, Err(Failure::Fenced { .. })) {
             return done.map(|(_, written)| written);
@@ -212,6 +220,30 @@ impl Transactions {
     }
 }
 
+/// How long each step of a transaction took, in milliseconds.
+struct Steps {
+    last: Instant,
+    took: Vec<(&'static str, f64)>,
+}
+
+impl Steps {
+    fn new(began: Instant) -> Self {
+        Self { last: began, took: Vec::with_capacity(4) }
+    }
+
+    fn done(&mut self, step: &'static str) {
+        let now = Instant::now();
+        self.took.push((step, (now - self.last).as_secs_f64() * 1e3));
+        self.last = now;
+    }
+}
+
+impl fmt::Debug for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.took.iter().map(|(step, ms)| (step, ms))).finish()
+    }
+}
+
 /// An open transaction.
 pub(super) struct Open<'a> {
     producer: &'a Producer,
@@ -248,8 +280,8 @@ impl Open<'_> {
         self.producer.send_offsets_to_transaction(offsets, group, self.left())
     }
 
-    /// Commits, and says how long that took.
-    fn commit(&self) -> Result<Duration, Failure> {
+    /// Waits until everything has arrived.
+    fn deliver(&self) -> Result<(), Failure> {
         while self.producer.in_flight_count() > 0 && Instant::now() < self.deadline {
             self.producer.poll(Duration::from_millis(1));
         }
@@ -260,6 +292,11 @@ impl Open<'_> {
             let late = KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut);
             return Err(Failure::NothingCommitted(late));
         }
+        Ok(())
+    }
+
+    /// Commits, and says how long that took.
+    fn commit(&self) -> Result<Duration, Failure> {
         let began = Instant::now();
         loop {
             match self.producer.commit_transaction(self.left()) {

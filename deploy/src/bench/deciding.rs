@@ -62,7 +62,7 @@ impl Worker {
 /// Decides what waits there. `beside` is where the floor writes to.
 pub(super) async fn measure(ground: &Ground, beside: &Ground, sizes: &Sizes) -> Result<Vec<Figure>> {
     let commands = sizes.commands;
-    let settings = worker::Settings::new("bench");
+    let settings = ground.settings.worker("bench");
     let (batch, turns) = (settings.batch_records_max, settings.turns);
     let (before, took) = tokio::task::block_in_place(|| {
         let worker = Worker::start(ground, settings);

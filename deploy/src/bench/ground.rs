@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use factfold_schemas::{
     command::{Auth, Header},
     goods::{AddGoods, AdjustStock, Command},
@@ -21,8 +21,8 @@ use rdkafka::{
 };
 use uuid::Uuid;
 
-use super::{Site, Sizes};
-use crate::{addresses::Addresses, topics};
+use super::Site;
+use crate::{addresses::Addresses, settings::Settings, topics};
 
 /// How many goods the commands are about.
 const GOODS: usize = 1_000;
@@ -33,22 +33,24 @@ pub(super) struct Ground {
     pub(super) cluster: Cluster,
     pub(super) addresses: Addresses,
     pub(super) folder: PathBuf,
+    pub(super) settings: Settings,
     pub(super) partitions: i32,
 }
 
 impl Ground {
     /// New topics, in a new namespace.
-    pub(super) async fn new(site: &Site, sizes: &Sizes) -> Result<Self> {
+    pub(super) async fn new(site: &Site) -> Result<Self> {
         let name = format!("bench_{}", &Uuid::new_v4().simple().to_string()[..8]);
-        let namespace = name.parse().map_err(|error| anyhow!("{error}"))?;
-        let brokers = site.addresses.kafka_brokers.clone();
-        let cluster = Cluster { brokers, namespace, ..Cluster::default() };
-        topics::create(&cluster, sizes.partitions, site.replication).await?;
+        let namespace = name.parse()?;
+        let settings = Settings { namespace, ..site.settings.clone() }.at(&site.addresses);
+        let (cluster, partitions) = (settings.cluster()?, settings.partitions);
+        topics::create(&cluster, partitions, settings.replication).await?;
         Ok(Self {
             cluster,
             addresses: site.addresses.clone(),
             folder: site.folder.join(name),
-            partitions: sizes.partitions,
+            settings,
+            partitions,
         })
     }
 

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use self::{ground::Ground, report::Report, system::System};
-use crate::{addresses::Addresses, console::Console};
+use crate::{addresses::Addresses, console::Console, settings::Settings};
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -58,8 +58,6 @@ pub struct Sizes {
     pub clients: usize,
     /// For how long.
     pub seconds: u64,
-    /// Partitions of each topic.
-    pub partitions: i32,
 }
 
 /// Where it is measured.
@@ -69,8 +67,8 @@ pub struct Site {
     pub addresses: Addresses,
     /// For what the roles keep on disk.
     pub folder: PathBuf,
-    /// Copies of each topic.
-    pub replication: i32,
+    /// How the roles are to be.
+    pub settings: Settings,
 }
 
 impl Sizes {
@@ -86,7 +84,7 @@ impl Sizes {
 
 /// Measures everything, round after round.
 pub async fn run(site: &Site, sizes: &Sizes) -> Result<Report> {
-    let mut report = Report::new(sizes);
+    let mut report = Report::new(sizes, site.settings.partitions);
     for number in 1..=sizes.rounds {
         Console::Talking.say(&format!("round {number} of {}", sizes.rounds));
         report.note_machine(machine::busy_beside_us().await);
@@ -102,7 +100,7 @@ pub async fn run(site: &Site, sizes: &Sizes) -> Result<Report> {
 
 /// What is measured where many commands wait, and then many events lie.
 async fn on_a_full_log(site: &Site, sizes: &Sizes, report: &mut Report) -> Result<()> {
-    let (ground, beside) = (Ground::new(site, sizes).await?, Ground::new(site, sizes).await?);
+    let (ground, beside) = (Ground::new(site).await?, Ground::new(site).await?);
     ground.fill(sizes.commands).await?;
     report.add(deciding::measure(&ground, &beside, sizes).await?);
     if sizes.wants(Measure::TakingOver) {
@@ -120,7 +118,7 @@ async fn on_a_full_log(site: &Site, sizes: &Sizes, report: &mut Report) -> Resul
 
 /// What is measured through a gateway, with all roles in this process.
 async fn over_http(site: &Site, sizes: &Sizes, report: &mut Report) -> Result<()> {
-    let (ground, beside) = (Ground::new(site, sizes).await?, Ground::new(site, sizes).await?);
+    let (ground, beside) = (Ground::new(site).await?, Ground::new(site).await?);
     let system = System::start(&ground).await?;
     if sizes.wants(Measure::Latency) {
         report.add(clients::one(&system, &ground, &beside, sizes).await?);

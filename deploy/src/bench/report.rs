@@ -87,8 +87,8 @@ struct Row {
 }
 
 impl Report {
-    pub(super) fn new(sizes: &Sizes) -> Self {
-        let Sizes { rounds, commands, clients, partitions, .. } = *sizes;
+    pub(super) fn new(sizes: &Sizes, partitions: i32) -> Self {
+        let Sizes { rounds, commands, clients, .. } = *sizes;
         Self { rounds, commands, clients, partitions, figures: Vec::new(), doubts: Vec::new() }
     }
 

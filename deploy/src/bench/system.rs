@@ -23,14 +23,10 @@ pub(super) struct System {
 impl System {
     /// Starts every role, as `factfold up` does.
     pub(super) async fn start(ground: &Ground) -> Result<Self> {
-        let settings = Settings {
-            namespace: ground.cluster.namespace.clone(),
-            partitions: ground.partitions,
-            state_dir: Some(ground.folder.join("state")),
-            ..Settings::default()
-        };
+        let state_dir = Some(ground.folder.join("state"));
+        let settings = Settings { state_dir, ..ground.settings.clone() };
         let key_file = ground.folder.join("token.pem");
-        let mut roles = Roles::new(settings.at(&ground.addresses), &ground.folder, 0)?;
+        let mut roles = Roles::new(settings, &ground.folder, 0)?;
         Service::ALL.into_iter().for_each(|service| roles.add_worker(service));
         roles.add_projector().await?;
         roles.add_lag();

@@ -18,11 +18,9 @@ use super::{
 pub(super) async fn measure(ground: &Ground, sizes: &Sizes) -> Result<Vec<Figure>> {
     let events = sizes.commands;
     tokio::task::block_in_place(|| {
-        let stored = worker::Settings {
-            state_dir: Some(ground.folder.join("state")),
-            ..worker::Settings::new("bench")
-        };
-        let (without, folded) = take_over(ground, worker::Settings::new("bench"))?;
+        let settings = ground.settings.worker("bench");
+        let stored = worker::Settings { state_dir: Some(ground.folder.join("state")), ..settings.clone() };
+        let (without, folded) = take_over(ground, settings)?;
         take_over(ground, stored.clone())?;
         let (with, _) = take_over(ground, stored)?;
         let topic = ground.topic(Service::Goods.events());

@@ -1,17 +1,19 @@
 //! `factfold bench`: speed against the floor, on a private Kafka and PostgreSQL that are thrown away after it.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum as _;
 
 use crate::{
     addresses::Addresses,
-    bench::{self, Measure, Site, Sizes},
+    bench::{self, Measure, Site, Sizes, report::Report},
     console::Console,
     failure::Failure,
+    settings::{Settings, Sourced, Sources},
     shutdown::Shutdown,
     stack::{Durability, StackOptions, Throwaway},
+    telemetry,
 };
 
 /// Measure how fast it is here, each figure beside its floor
@@ -49,6 +51,9 @@ pub(super) struct Args {
     /// Copies of each topic, on a cluster that was given
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
     replication: i32,
+    /// The settings file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// For machines
     #[arg(long)]
     json: bool,
@@ -62,15 +67,17 @@ fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut shutdown = Shutdown::listen().map_err(Failure::OutOfReach)?;
     let given = Addresses::from_environment().map_err(Failure::Usage)?;
+    let settings = settings(&args).map_err(Failure::Usage)?;
+    telemetry::log(&settings).map_err(Failure::Usage)?;
     let report = tokio::select! {
-        report = measure(&args, given) => report?,
+        report = measure(&args, given, settings) => report?,
         () = shutdown.requested() => return Err(Failure::Refused(anyhow!("interrupted"))),
     };
     if args.json { report.print_json() } else { report.print() }?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn measure(args: &Args, given: Option<Addresses>) -> Result<bench::report::Report, Failure> {
+async fn measure(args: &Args, given: Option<Addresses>, settings: Settings) -> Result<Report, Failure> {
     let sizes = sizes(args);
     let Some(addresses) = given else {
         let options = StackOptions {
@@ -85,13 +92,13 @@ async fn measure(args: &Args, given: Option<Addresses>) -> Result<bench::report:
             database_url: stack.database_url().to_owned(),
             http: None,
         };
-        let site = Site { addresses, folder: stack.path().join("bench"), replication: 1 };
+        let site = Site { addresses, folder: stack.path().join("bench"), settings };
         let report = bench::run(&site, &sizes).await;
         stack.stop().await;
         return Ok(report?);
     };
     let folder = tempfile::tempdir().context("no temporary directory")?;
-    let site = Site { addresses, folder: folder.path().to_owned(), replication: args.replication };
+    let site = Site { addresses, folder: folder.path().to_owned(), settings };
     Ok(bench::run(&site, &sizes).await?)
 }
 
@@ -104,6 +111,18 @@ fn sizes(args: &Args) -> Sizes {
         single: args.single as usize,
         clients: args.clients as usize,
         seconds: u64::from(args.seconds),
-        partitions: args.partitions,
     }
+}
+
+/// The settings of the roles, as the environment and the settings file have them.
+fn settings(args: &Args) -> anyhow::Result<Settings> {
+    let flags = [("partitions", args.partitions.to_string()), ("replication", args.replication.to_string())];
+    let sourced = Sourced::read(Sources {
+        file: args.config.clone(),
+        running: vec![("log", "warn".to_owned())],
+        environment: std::env::vars().filter(|(name, _)| name.starts_with("FACTFOLD_")).collect(),
+        flags: flags.into(),
+        ..Sources::default()
+    })?;
+    Ok(sourced.settings)
 }

@@ -66,8 +66,8 @@ async fn the_timeline_says_on_whose_behalf() {
     let order = OrderId::generate();
     let position = world.store(Service::Orders, &order.stream()).await;
     let mut records = order_events(order, 1, position, vec![order_created(UserId::generate(), &[])]);
-    records[0].2.headers.push(("ce_authtype".into(), b"user".to_vec()));
-    records[0].2.headers.push(("ce_authid".into(), b"ada".to_vec()));
+    records[0].2.headers.push("ce_authtype", "user");
+    records[0].2.headers.push("ce_authid", "ada");
     world.commit(&records).await;
 
     world.see(&reads, Projection::OrderTimeline, position).await;

@@ -97,9 +97,11 @@ async fn an_outcome_is_followed_to_its_answer() {
     assert_eq!(reads.command(&id, Some(stored)).await.expect("Postgres"), None, "the copy is not decided");
     let copy = world.store(Service::Orders, &stream).await;
     let mut events = order_events(order, 1, copy, vec![order_created(UserId::generate(), &[])]);
-    events[0].2.headers.retain(|(name, _)| name != "ce_causationid");
-    events[0].2.headers.push(("ce_causationid".into(), id.clone().into_bytes()));
-    events[0].2.headers.push(("ce_commandposition".into(), stored.to_string().into_bytes()));
+    let headers = std::mem::take(&mut events[0].2.headers);
+    let others = headers.iter().filter(|(name, _)| *name != "ce_causationid");
+    events[0].2.headers = others.map(|(name, value)| (name.to_owned(), value)).collect();
+    events[0].2.headers.push("ce_causationid", &id);
+    events[0].2.headers.push("ce_commandposition", stored.to_string());
     world.commit(&events).await;
     world.see(&reads, Projection::CommandOutcomes, stored).await;
     for at in [Some(stored), None] {

@@ -96,7 +96,7 @@ async fn an_unreadable_record_stops_its_read_models() {
     let foreign = Outgoing {
         key: Some(stream.as_str().into()),
         value: Some(b"?".to_vec()),
-        headers: vec![("ce_type".into(), b"GoodsAdded".to_vec())],
+        headers: [("ce_type", "GoodsAdded")].into_iter().collect(),
     };
     world.commit(&[(Service::Goods.events(), home(&stream), foreign)]).await;
     for projection in [Projection::Goods, Projection::CommandOutcomes] {

@@ -58,8 +58,8 @@ pub fn check(log: &Log, report: &mut Report) {
         };
         let record = &command.record;
         let (wanted, headers) = (&expected.record, &record.headers);
-        let same_headers = wanted.headers.len() == headers.len()
-            && wanted.headers.iter().zip(headers).all(|(one, other)| one.0 == other.0 && one.1 == other.1);
+        let same_headers =
+            wanted.headers.iter().eq(headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
         if !(same_headers && (&wanted.key, &wanted.value) == (&record.key, &record.value)) {
             report.add(NAME, command.at, format!("it is not what {} asks for", expected.of));
         }
@@ -111,7 +111,7 @@ fn ask_one(
 }
 
 fn header(record: &Outgoing, name: &str) -> String {
-    let value = record.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value);
+    let value = record.headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value);
     value.map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
 }
 

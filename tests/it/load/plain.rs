@@ -70,7 +70,7 @@ async fn write(load: &Load, cluster: &Cluster, producer: &FutureProducer, plain:
     let topic = plain.service.commands();
     let name = cluster.topic(topic);
     let outgoing = factfold_schemas::cloudevents::Outgoing {
-        headers: plain.headers.iter().map(|(name, value)| ((*name).into(), value.clone())).collect(),
+        headers: plain.headers.iter().cloned().collect(),
         ..Default::default()
     };
     let own: OwnedHeaders = headers(&outgoing);

@@ -185,14 +185,7 @@ pub(super) fn home(goods: GoodsId) -> i32 {
 
 /// This record, at the beginning of a partition.
 pub(super) fn incoming(record: &Outgoing, partition: i32) -> Incoming<'_> {
-    Incoming {
-        partition,
-        offset: 0,
-        timestamp_ms: 0,
-        key: record.key.as_deref(),
-        value: record.value.as_deref(),
-        headers: record.headers.iter().map(|(n, v)| (n.as_ref(), v.as_slice())).collect(),
-    }
+    Incoming { partition, ..record.incoming() }
 }
 
 pub(super) fn add() -> Command {

@@ -51,7 +51,7 @@ fn plain(key: Option<&str>, type_name: Option<&str>, value: Option<&[u8]>) -> Ou
     Outgoing {
         key: key.map(|key| key.as_bytes().to_vec()),
         value: value.map(<[u8]>::to_vec),
-        headers: type_name.map(|name| ("ce_type".into(), name.as_bytes().to_vec())).into_iter().collect(),
+        headers: type_name.map(|name| ("ce_type", name)).into_iter().collect(),
     }
 }
 
@@ -182,7 +182,7 @@ fn what_cannot_be_read_is_a_dead_letter() {
     let order = format!("order-{}", goods.uuid());
     let huge = vec![b'x'; factfold_schemas::command::VALUE_BYTES_MAX + 1];
     let mut header = plain(key, Some("AddGoods"), Some(b"{}"));
-    header.headers.push(("ce_expirytime".into(), b"tomorrow".to_vec()));
+    header.headers.push("ce_expirytime", "tomorrow");
     let mut binary = plain(None, Some("AddGoods"), Some(b"{}"));
     binary.key = Some(vec![0xff]);
     let cases = [

@@ -88,7 +88,7 @@ impl<'a> Desk<'a> {
         let record = Outgoing {
             key: Some(position.to_string().into_bytes()),
             value: serde_json::to_vec(note).ok(),
-            headers: headers.map(|(name, value)| (name.into(), value.into_bytes())).into(),
+            headers: headers.into_iter().collect(),
         };
         (self.log.cluster().topic(position.topic), position.partition, record)
     }
