@@ -3,10 +3,12 @@
 
 mod binary;
 mod cli;
+mod fleet;
 mod goods;
 mod installation;
 mod kill;
 mod load;
+mod open_transaction;
 mod plain_client;
 mod process;
 mod proof;
@@ -16,3 +18,4 @@ mod turn;
 mod walk;
 mod worker_protocol;
 mod world;
+mod zombies;
