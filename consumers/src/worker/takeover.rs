@@ -208,6 +208,9 @@ impl<'a> Clients<'a> {
                 .set("auto.offset.reset", "error")
                 .set("isolation.level", isolation)
                 .set("fetch.queue.backoff.ms", "1")
+                // At the end of one partition nothing more is wanted, but the broker would keep the connection waiting for more
+                // before it serves the next partition: for half a second each by default.
+                .set("fetch.wait.max.ms", "5")
                 .set("queued.max.messages.kbytes", "65536")
                 .create()
                 .map_err(Error::kafka("making a client for a takeover"))
