@@ -93,6 +93,9 @@ pub(super) fn resume_at(consumer: &Consumer, partition: TopicPartition, next: i6
 
 /// Goes back (or on) to these offsets.
 pub(super) fn seek(consumer: &Consumer, offsets: &[(TopicPartition, i64)]) -> Result<(), KafkaError> {
+    if offsets.is_empty() {
+        return Ok(());
+    }
     let wanted = list(consumer, offsets.iter().map(|(p, offset)| (*p, Some(*offset))));
     let done = consumer.seek_partitions(wanted, LOCAL_TIMEOUT)?;
     done.elements().iter().try_for_each(|element| element.error())

@@ -16,6 +16,7 @@ mod consumer;
 pub mod deciding;
 mod error;
 mod layout;
+mod owed;
 mod processor;
 pub mod reacting;
 mod settings;
@@ -41,6 +42,7 @@ use rdkafka::{
 use self::{
     assignment::Assignment,
     consumer::{Change, Consumer},
+    owed::Owed,
     processor::Processor,
     takeover::{Taken, Takeover},
     transaction::{Failure, Transactions},
@@ -123,8 +125,7 @@ pub struct Worker<P: Processor> {
     assignment: Assignment,
     transactions: Transactions,
     takeover: Takeover,
-    /// Partitions whose start is still to be committed (rule 6).
-    starts: BTreeMap<TopicPartition, i64>,
+    owed: Owed,
     results: (mpsc::Sender<TakenOver<P>>, mpsc::Receiver<TakenOver<P>>),
     out: Vec<Produce>,
 }
@@ -171,7 +172,7 @@ impl<P: Processor> Worker<P> {
             assignment: Assignment::new(),
             transactions,
             takeover,
-            starts: BTreeMap::new(),
+            owed: Owed::default(),
             results: mpsc::channel(),
             out: Vec::new(),
         })
@@ -188,14 +189,24 @@ impl<P: Processor> Worker<P> {
             self.follow_rebalances(&consumer)?;
             self.adopt_what_was_taken_over(&consumer)?;
             batch.retain(|record| self.is_due(record));
-            if batch.is_empty() && self.starts.is_empty() {
+            if batch.is_empty() && !self.owed.is_due() {
                 continue;
             }
-            let next = self.next_offsets(&batch);
-            match self.transact(&consumer, &batch, &next) {
+            let next = next_offsets(&batch);
+            match self.process(&batch).and_then(|()| self.transact(&consumer, &next)) {
                 Ok(written) => self.move_on(&next, &written, batch.len()),
                 Err(failure) => self.recover(&consumer, &next, failure)?,
             }
+        }
+        self.owed.hurry();
+        if self.owed.is_due()
+            && let Err(error) = self.transact(&consumer, &BTreeMap::new())
+        {
+            tracing::debug!(
+                group = self.group,
+                ?error,
+                "how far it came is left to the successor to find out"
+            );
         }
         self.assignment.live().into_iter().for_each(|partition| self.processor.save(partition));
         tracing::info!(group = self.group, "stopped");
@@ -283,7 +294,7 @@ impl<P: Processor> Worker<P> {
 
     fn forget(&mut self, partition: TopicPartition) {
         self.processor.forget(partition);
-        self.starts.remove(&partition);
+        self.owed.forget(partition);
     }
 
     /// Begins to work on what was taken over.
@@ -302,7 +313,7 @@ impl<P: Processor> Worker<P> {
             self.processor.adopt(partition, state);
             self.status.0.folded_records.fetch_add(folded, Ordering::Relaxed);
             if is_start {
-                self.starts.insert(partition, next);
+                self.owed.start(partition, next);
             }
             if !self.assignment.is_taking() {
                 tracing::info!(
@@ -321,51 +332,47 @@ impl<P: Processor> Worker<P> {
         self.assignment.next(record.partition()).is_some_and(|next| record.message.offset() >= next)
     }
 
-    /// How far the partitions will have come when this batch is done.
-    fn next_offsets(&self, batch: &[Gathered<'_>]) -> BTreeMap<TopicPartition, i64> {
-        let mut next = self.starts.clone();
-        next.extend(batch.iter().map(|record| (record.partition(), record.message.offset() + 1)));
-        next
+    /// What these records lead to, in the order in which they came.
+    fn process(&mut self, batch: &[Gathered<'_>]) -> Result<(), Failure> {
+        for record in batch {
+            let incoming = kafka::incoming(&record.message);
+            self.processor.process(record.topic, &incoming, &mut self.out).map_err(Failure::Stopped)?;
+        }
+        Ok(())
     }
 
-    /// One transaction over all partitions of the batch. The fence is the consumer's generation, read right before (rule 4).
+    /// One transaction over all partitions of the batch: what it leads to, and how far it reaches. A batch that leads to
+    /// nothing waits for the next one that does.
     fn transact(
         &mut self,
         consumer: &Consumer,
-        batch: &[Gathered<'_>],
         next: &BTreeMap<TopicPartition, i64>,
     ) -> Result<Written, Failure> {
+        if self.out.is_empty() && !self.owed.is_due() {
+            self.owed.pass(next);
+            return Ok(Written::new());
+        }
         let began = Instant::now();
         let lost = || Failure::NothingCommitted(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
+        // The fence is the consumer's generation, read right before (rule 4).
         let group = consumer.group_metadata().filter(|_| !consumer.assignment_lost()).ok_or_else(lost)?;
-        let offsets =
-            consumer::list(consumer, next.iter().map(|(partition, next)| (*partition, Some(*next))));
-        tracing::debug!(batch.records = batch.len(), "a batch");
-        let Self { processor, out, transactions, .. } = self;
-        let result = transactions.run(&offsets, &group, |transaction| {
-            for record in batch {
-                let incoming = kafka::incoming(&record.message);
-                processor.process(record.topic, &incoming, out).map_err(Failure::Stopped)?;
-            }
-            // All at once: the library sends what is there as soon as something is, and many small requests cost everybody
-            // more than a few large ones.
-            out.drain(..).try_for_each(|produce| transaction.send(&produce))
-        });
+        let offsets = self.owed.with(next).into_iter().map(|(partition, next)| (partition, Some(next)));
+        let offsets = consumer::list(consumer, offsets);
+        let result = self.transactions.run(&self.out, &offsets, &group);
         metrics::histogram!("factfold_transaction_seconds", "group" => self.group.clone())
             .record(began.elapsed());
-        metrics::counter!("factfold_records_total", "group" => self.group.clone())
-            .increment(batch.len() as u64);
-        result
+        result.inspect(|_| self.owed.clear())
     }
 
-    /// The transaction was committed: now, and not before, memory follows (rule 17).
+    /// It is done: now, and not before, memory follows (rule 17).
     fn move_on(&mut self, next: &BTreeMap<TopicPartition, i64>, written: &Written, records: usize) {
+        self.out.clear();
         self.processor.committed(written);
-        self.status.0.records.fetch_add(records as u64, Ordering::Relaxed);
-        self.starts.clear();
         for (partition, next) in next {
             self.assignment.advance(*partition, *next);
         }
+        self.status.0.records.fetch_add(records as u64, Ordering::Relaxed);
+        metrics::counter!("factfold_records_total", "group" => self.group.clone()).increment(records as u64);
     }
 
     /// The transaction was not committed, or nobody knows (rule 14).
@@ -412,6 +419,11 @@ impl<P: Processor> Worker<P> {
             Failure::Stopped(error) => Err(error),
         }
     }
+}
+
+/// How far the partitions will have come when this batch is done.
+fn next_offsets(batch: &[Gathered<'_>]) -> BTreeMap<TopicPartition, i64> {
+    batch.iter().map(|record| (record.partition(), record.message.offset() + 1)).collect()
 }
 
 /// librdkafka's log lines, as ours. It reports at `Error` what passes by itself (a broker away), so nothing is louder than

@@ -123,26 +123,26 @@ impl Transactions {
         Ok(transactions)
     }
 
-    /// One transaction: whatever `work` produces, and these offsets, or nothing. Returns what was written where.
+    /// One transaction: these records and these offsets, or nothing. Returns what was written where.
     ///
     /// When this returns, whatever happened, the next transaction can begin: a producer that met an error was replaced,
     /// and initializing its successor finished the transaction one way or the other (rule 14).
     pub(super) fn run(
         &mut self,
+        records: &[Produce],
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
-        work: impl FnOnce(&mut Open<'_>) -> Result<(), Failure>,
     ) -> Result<Written, Failure> {
         let started = Instant::now();
         let producer = &self.producers[self.turn];
         let deadline = started + self.timeout;
-        let mut open = Open { producer, names: &self.names, deadline };
+        let open = Open { producer, names: &self.names, deadline };
         let mut steps = Steps::new(started);
         let done = producer
             .begin_transaction()
             .map_err(Failure::NothingCommitted)
-            .and_then(|()| work(&mut open))
-            .inspect(|()| steps.done("work_ms"))
+            .and_then(|()| records.iter().try_for_each(|record| open.send(record)))
+            .inspect(|()| steps.done("send_ms"))
             .and_then(|()| open.send_offsets(offsets, group).map_err(Failure::NothingCommitted))
             .inspect(|()| steps.done("offsets_ms"))
             .and_then(|()| open.deliver())
@@ -150,14 +150,14 @@ impl Transactions {
             .and_then(|()| open.commit())
             .map(|took| (took, producer.context().take_written()));
         steps.done("commit_ms");
-        tracing::debug!(turn = self.turn, steps = ?steps, "transaction");
+        tracing::debug!(turn = self.turn, records = records.len(), ?steps, "transaction");
         let done = done.map_err(|failure| self.unmask(failure, started));
         if matches!(done, Err(Failure::Fenced { .. })) {
             return done.map(|(_, written)| written);
         }
         let slow = done.as_ref().is_ok_and(|(commit_took, _)| *commit_took > SLOW_COMMIT);
         if done.is_err() || slow || producer.context().saw_transport_error() {
-            if matches!(done, Err(Failure::NothingCommitted(_) | Failure::Stopped(_))) {
+            if matches!(done, Err(Failure::NothingCommitted(_))) {
                 abort(producer, self.timeout);
             }
             self.replace()?;
@@ -245,7 +245,7 @@ impl fmt::Debug for Steps {
 }
 
 /// An open transaction.
-pub(super) struct Open<'a> {
+struct Open<'a> {
     producer: &'a Producer,
     names: &'a Names,
     deadline: Instant,
@@ -253,7 +253,7 @@ pub(super) struct Open<'a> {
 
 impl Open<'_> {
     /// Writes a record within the transaction.
-    pub(super) fn send(&mut self, produce: &Produce) -> Result<(), Failure> {
+    fn send(&self, produce: &Produce) -> Result<(), Failure> {
         let (name, number) = self.names.get(&produce.target).map_or(("", 0), |(name, n)| (name.as_str(), *n));
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(name, number)
             .partition(produce.partition)

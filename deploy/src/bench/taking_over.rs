@@ -40,7 +40,7 @@ pub(super) async fn measure(ground: &Ground, sizes: &Sizes) -> Result<Vec<Figure
 /// How long it takes until a new worker works on all partitions, and how many records it folded for that.
 fn take_over(ground: &Ground, settings: worker::Settings) -> Result<(Duration, u64)> {
     let begun = Instant::now();
-    let worker = Worker::start(ground, settings);
+    let worker = Worker::start(ground, settings)?;
     let all = ground.partitions.unsigned_abs() as usize;
     let live = worker.wait(|status| status.live_partitions() == all)?;
     let folded = worker.status.folded_records();
