@@ -10,7 +10,7 @@ use super::{
 
 /// Comes again and again, until the load is over. It offers goods and orders them: it has both roles.
 pub(crate) async fn customer(session: Session<'_>) {
-    let mut dice = Dice::new();
+    let mut dice = session.load.dice();
     add_goods(&session, &mut dice).await;
     while !session.load.is_over() {
         match dice.roll(100) {

@@ -1,0 +1,51 @@
+//! The clients of a load, from the first to the last.
+
+use std::{sync::Arc, time::Duration};
+
+use factfold_producers::access::Role;
+use factfold_schemas::{ids::UserId, kafka::Cluster};
+use reqwest::Client;
+use tokio::{task::JoinSet, time::timeout};
+
+use super::{Load, Session, customer::customer, plain::plain_client};
+
+/// How many come over HTTP.
+const CUSTOMERS: usize = 12;
+/// How many write straight onto the topics.
+const PLAIN_CLIENTS: usize = 2;
+
+/// Clients at work. Dropping them ends them at once.
+pub(crate) struct Clients {
+    load: Arc<Load>,
+    tasks: JoinSet<()>,
+}
+
+impl Clients {
+    /// They begin as soon as the load knows where the gateway is.
+    pub(crate) fn start(
+        load: &Arc<Load>,
+        cluster: &Cluster,
+        token: impl Fn(UserId, &[Role]) -> String,
+    ) -> Self {
+        let mut tasks = JoinSet::new();
+        for _ in 0..CUSTOMERS {
+            let token = token(UserId::generate(), &[Role::Customer, Role::Merchant]);
+            let load = load.clone();
+            tasks.spawn(async move { customer(Session { load: &load, token, client: Client::new() }).await });
+        }
+        for _ in 0..PLAIN_CLIENTS {
+            let (load, cluster) = (load.clone(), cluster.clone());
+            tasks.spawn(async move { plain_client(&load, &cluster).await });
+        }
+        Self { load: load.clone(), tasks }
+    }
+
+    /// They finish what they are at, and come no more.
+    pub(crate) async fn end(mut self, patience: Duration) -> Result<(), String> {
+        self.load.stop();
+        let ended = timeout(patience, async {
+            while self.tasks.join_next().await.transpose().expect("no panic").is_some() {}
+        });
+        ended.await.map_err(|_| format!("{} clients do not come to their ends", self.tasks.len()))
+    }
+}
