@@ -1,18 +1,23 @@
 //! End-to-end and protocol tests, on a real Kafka and a real Postgres that `deploy/test` starts for the whole run. One file
 //! a promise; each test has a namespace of its own.
 
+mod balancer;
 mod binary;
 mod cli;
+mod fleet;
 mod goods;
 mod installation;
 mod kill;
 mod load;
+mod open_transaction;
 mod plain_client;
 mod process;
 mod proof;
 mod system;
 mod takeover;
 mod turn;
+mod twos;
 mod walk;
 mod worker_protocol;
 mod world;
+mod zombies;

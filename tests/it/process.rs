@@ -12,6 +12,7 @@ use nix::{
     sys::signal::{self, Signal},
     unistd::Pid,
 };
+use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::time::sleep;
 
@@ -104,6 +105,14 @@ impl Process {
             );
             sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// The lines that it logged, after so many.
+    pub(crate) fn lines(&self, after: usize) -> Vec<Value> {
+        let text = self.text();
+        // A line that is being written has no end yet.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().skip(after).map(|line| serde_json::from_str(line).unwrap_or_default()).collect()
     }
 
     /// All that it printed.

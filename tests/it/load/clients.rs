@@ -28,10 +28,12 @@ impl Clients {
         token: impl Fn(UserId, &[Role]) -> String,
     ) -> Self {
         let mut tasks = JoinSet::new();
-        for _ in 0..CUSTOMERS {
+        for number in 0..CUSTOMERS {
             let token = token(UserId::generate(), &[Role::Customer, Role::Merchant]);
+            // One keeps its connection, the next makes one for each request.
+            let client = Client::builder().pool_max_idle_per_host(number % 2).build().expect("a client");
             let load = load.clone();
-            tasks.spawn(async move { customer(Session { load: &load, token, client: Client::new() }).await });
+            tasks.spawn(async move { customer(Session { load: &load, token, client }).await });
         }
         for _ in 0..PLAIN_CLIENTS {
             let (load, cluster) = (load.clone(), cluster.clone());
