@@ -8,6 +8,7 @@ mod fleet;
 mod goods;
 mod installation;
 mod kill;
+mod kill_points;
 mod load;
 mod open_transaction;
 mod plain_client;
