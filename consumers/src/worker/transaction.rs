@@ -1,8 +1,9 @@
 //! Transactions: begin, produce, send the offsets, commit; and what to think of every way in which that can fail.
 //!
 //! librdkafka's calls block, so they live on the worker's own thread, with deadlines (rule 13). Rust-rdkafka polls in
-//! steps of 100 ms while it flushes; polling in steps of 1 ms until nothing is in flight, and only then committing, is
-//! what makes a small transaction take milliseconds.
+//! steps of 100 ms while it flushes, and whatever time its producer's `poll` is given, it takes all of it and spins through
+//! the last millisecond. Looking in often, resting in between, and only then committing is what makes a small transaction
+//! take milliseconds without taking a core from the brokers.
 
 use std::{
     collections::HashMap,
@@ -11,6 +12,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -38,6 +40,9 @@ use super::{
 
 /// A commit that took longer may have left a request on its way that lands in the next transaction (rule 15).
 const SLOW_COMMIT: Duration = Duration::from_secs(1);
+
+/// How long to rest when nothing was reported. A delivery takes about a millisecond.
+const REST: Duration = Duration::from_micros(100);
 
 /// For how long initializing is waited for before looking whether the worker is to stop.
 const INITIALIZE_STEP: Duration = Duration::from_millis(500);
@@ -124,15 +129,15 @@ impl Transactions {
         Ok(transactions)
     }
 
-    /// One transaction: these records and these offsets, or nothing. Returns what was written where.
+    /// One transaction: whatever `work` sends, and these offsets, or nothing. Returns what was written where.
     ///
     /// When this returns, whatever happened, the next transaction can begin: a producer that met an error was replaced,
     /// and initializing its successor finished the transaction one way or the other (rule 14).
     pub(super) fn run(
         &mut self,
-        records: &[Produce],
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
+        work: impl FnOnce(&Open<'_>) -> Result<(), Failure>,
     ) -> Result<Written, Failure> {
         let started = Instant::now();
         let producer = &self.producers[self.turn];
@@ -143,8 +148,8 @@ impl Transactions {
             .begin_transaction()
             .map_err(Failure::NothingCommitted)
             .inspect(|()| fail_point!("worker::begun"))
-            .and_then(|()| records.iter().try_for_each(|record| open.send(record)))
-            .inspect(|()| steps.done("send_ms"))
+            .and_then(|()| work(&open))
+            .inspect(|()| steps.done("work_ms"))
             .and_then(|()| open.send_offsets(offsets, group).map_err(Failure::NothingCommitted))
             .inspect(|()| steps.done("offsets_ms"))
             .and_then(|()| open.deliver())
@@ -152,14 +157,14 @@ impl Transactions {
             .and_then(|()| open.commit())
             .map(|took| (took, producer.context().take_written()));
         steps.done("commit_ms");
-        tracing::debug!(turn = self.turn, records = records.len(), ?steps, "transaction");
+        tracing::debug!(turn = self.turn, ?steps, "transaction");
         let done = done.map_err(|failure| self.unmask(failure, started));
         if matches!(done, Err(Failure::Fenced { .. })) {
             return done.map(|(_, written)| written);
         }
         let slow = done.as_ref().is_ok_and(|(commit_took, _)| *commit_took > SLOW_COMMIT);
         if done.is_err() || slow || producer.context().saw_transport_error() {
-            if matches!(done, Err(Failure::NothingCommitted(_))) {
+            if matches!(done, Err(Failure::NothingCommitted(_) | Failure::Stopped(_))) {
                 abort(producer, self.timeout);
             }
             self.replace()?;
@@ -248,7 +253,7 @@ impl fmt::Debug for Steps {
 }
 
 /// An open transaction.
-struct Open<'a> {
+pub(super) struct Open<'a> {
     producer: &'a Producer,
     names: &'a Names,
     deadline: Instant,
@@ -256,7 +261,7 @@ struct Open<'a> {
 
 impl Open<'_> {
     /// Writes a record within the transaction.
-    fn send(&self, produce: &Produce) -> Result<(), Failure> {
+    pub(super) fn send(&self, produce: &Produce) -> Result<(), Failure> {
         let (name, number) = self.names.get(&produce.target).map_or(("", 0), |(name, n)| (name.as_str(), *n));
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(name, number)
             .partition(produce.partition)
@@ -267,7 +272,7 @@ impl Open<'_> {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((error, unsent)) if self.may_wait(&error) => {
-                    self.producer.poll(Duration::from_millis(1));
+                    look_in(self.producer);
                     record = unsent;
                 }
                 Err((error, _)) => return Err(Failure::NothingCommitted(error)),
@@ -288,7 +293,7 @@ impl Open<'_> {
     fn deliver(&self) -> Result<(), Failure> {
         fail_point!("worker::before-deliver", |_| Err(Failure::NothingCommitted(injected())));
         while self.producer.in_flight_count() > 0 && Instant::now() < self.deadline {
-            self.producer.poll(Duration::from_millis(1));
+            look_in(self.producer);
         }
         if let Some(error) = self.producer.context().take_undelivered() {
             return Err(Failure::NothingCommitted(error));
@@ -326,6 +331,15 @@ impl Open<'_> {
     }
 }
 
+/// Takes what the library reports; when that is nothing, rests for a moment.
+fn look_in(producer: &Producer) {
+    let before = producer.in_flight_count();
+    producer.poll(Duration::ZERO);
+    if producer.in_flight_count() == before {
+        thread::sleep(REST);
+    }
+}
+
 /// Gives a transaction up. With messages in flight an abort would block, so they are purged first (rule 13). Whether it
 /// succeeds does not matter: the successor's initialization aborts what is still open.
 fn abort(producer: &Producer, timeout: Duration) {
@@ -333,7 +347,7 @@ fn abort(producer: &Producer, timeout: Duration) {
     fail_point!("worker::before-abort");
     producer.purge(PurgeConfig::default().queue().inflight());
     while producer.in_flight_count() > 0 && Instant::now() < deadline {
-        producer.poll(Duration::from_millis(1));
+        look_in(producer);
     }
     if let Err(error) = producer.abort_transaction(timeout) {
         tracing::debug!(%error, "aborting: left to the successor");
