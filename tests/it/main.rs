@@ -4,6 +4,7 @@
 mod balancer;
 mod binary;
 mod cli;
+mod failures;
 mod fleet;
 mod goods;
 mod installation;
