@@ -16,6 +16,7 @@ use factfold_schemas::{
     kafka::{Cluster, incoming},
     topics::Topic,
 };
+use fail::fail_point;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -93,8 +94,10 @@ impl Takeover {
         results: &Sender<Result<Taken<H>, Error>>,
     ) -> Result<(), Error> {
         let clients = Clients::connect(self)?;
+        fail_point!("takeover::before-offsets");
         let partitions: Vec<TopicPartition> = left.iter().map(|(partition, _)| *partition).collect();
         let committed = clients.committed(&partitions)?;
+        fail_point!("takeover::before-watermarks");
         let histories = clients.histories::<H>(&partitions)?;
         while let Some((partition, state)) = left.last_mut() {
             let partition = *partition;
@@ -106,6 +109,7 @@ impl Takeover {
                 Some(next) => next,
                 None => self.start(&clients, partition, &histories)?,
             };
+            fail_point!("takeover::before-hydrate");
             let (folded, decided) = match clients.hydrate(&histories, next, state, self) {
                 Err(Error::Superseded) => {
                     left.pop();
@@ -113,6 +117,7 @@ impl Takeover {
                 }
                 result => result?,
             };
+            fail_point!("takeover::hydrated");
             let (low, high) = clients.watermarks(partition)?;
             let but = match decided {
                 _ if next < low => Some(format!("but its log begins at {low}")),
@@ -128,6 +133,7 @@ impl Takeover {
                 group = self.group, kafka.topic = %partition.0, kafka.partition = partition.1, kafka.offset = next,
                 folded, duration_ms = began.elapsed().as_millis(), "taken over"
             );
+            fail_point!("takeover::checked");
             let is_start = committed.is_none();
             if let Some((_, state)) = left.pop() {
                 // The loop is gone only when the worker stops.

@@ -20,6 +20,7 @@ use factfold_schemas::{
     kafka::{Cluster, headers},
     topics::{REPLIES, Topic},
 };
+use fail::fail_point;
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, TopicPartitionList,
     config::RDKafkaLogLevel,
@@ -146,6 +147,7 @@ impl Transactions {
         let done = producer
             .begin_transaction()
             .map_err(Failure::NothingCommitted)
+            .inspect(|()| fail_point!("worker::begun"))
             .and_then(|()| work(&open))
             .inspect(|()| steps.done("work_ms"))
             .and_then(|()| open.send_offsets(offsets, group).map_err(Failure::NothingCommitted))
@@ -187,6 +189,7 @@ impl Transactions {
 
     /// Puts a fresh producer in the place of the one whose turn it is.
     fn replace(&mut self) -> Result<(), Failure> {
+        fail_point!("worker::before-replace");
         let fresh = self.initialize(self.turn).map_err(Failure::Stopped)?;
         self.producers[self.turn] = fresh;
         Ok(())
@@ -282,11 +285,13 @@ impl Open<'_> {
     }
 
     fn send_offsets(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> KafkaResult<()> {
+        fail_point!("worker::before-offsets", |_| Err(injected()));
         self.producer.send_offsets_to_transaction(offsets, group, self.left())
     }
 
     /// Waits until everything has arrived.
     fn deliver(&self) -> Result<(), Failure> {
+        fail_point!("worker::before-deliver", |_| Err(Failure::NothingCommitted(injected())));
         while self.producer.in_flight_count() > 0 && Instant::now() < self.deadline {
             look_in(self.producer);
         }
@@ -303,9 +308,13 @@ impl Open<'_> {
     /// Commits, and says how long that took.
     fn commit(&self) -> Result<Duration, Failure> {
         let began = Instant::now();
+        fail_point!("worker::before-commit", |_| Err(Failure::Unknown(injected())));
         loop {
             match self.producer.commit_transaction(self.left()) {
-                Ok(()) => return Ok(began.elapsed()),
+                Ok(()) => {
+                    fail_point!("worker::committed", |_| Err(Failure::Unknown(injected())));
+                    return Ok(began.elapsed());
+                }
                 Err(KafkaError::Transaction(error))
                     if error.is_retriable() && Instant::now() < self.deadline =>
                 {
@@ -317,6 +326,7 @@ impl Open<'_> {
     }
 
     fn left(&self) -> Duration {
+        fail_point!("worker::no-time", |_| Duration::ZERO);
         self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 }
@@ -334,6 +344,7 @@ fn look_in(producer: &Producer) {
 /// succeeds does not matter: the successor's initialization aborts what is still open.
 fn abort(producer: &Producer, timeout: Duration) {
     let deadline = Instant::now() + timeout;
+    fail_point!("worker::before-abort");
     producer.purge(PurgeConfig::default().queue().inflight());
     while producer.in_flight_count() > 0 && Instant::now() < deadline {
         look_in(producer);
@@ -341,6 +352,12 @@ fn abort(producer: &Producer, timeout: Duration) {
     if let Err(error) = producer.abort_transaction(timeout) {
         tracing::debug!(%error, "aborting: left to the successor");
     }
+}
+
+/// What a failpoint puts in the place of an error that brokers cannot be made to give.
+#[cfg(feature = "failpoints")]
+fn injected() -> KafkaError {
+    KafkaError::Global(RDKafkaErrorCode::Fail)
 }
 
 /// Whether trying again cannot help: the cluster does not let us.
@@ -359,6 +376,7 @@ fn is_refused(error: &KafkaError) -> bool {
 
 impl Watch {
     fn saw_transport_error(&self) -> bool {
+        fail_point!("worker::transport-error", |_| true);
         self.transport_error.load(Ordering::Relaxed)
     }
 
