@@ -101,6 +101,9 @@ pub enum Error {
     /// A takeover came late: a later one has the partition's store. Never stops a worker.
     #[error("the partition was taken over anew meanwhile")]
     Superseded,
+    /// A predecessor committed while its partition was taken over. Never stops a worker: it is taken over again.
+    #[error("somebody else committed while the partition was taken over")]
+    Overtaken,
     /// The operating system gives no more threads.
     #[error("starting a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -114,6 +117,6 @@ impl Error {
 
     /// Whether trying the same again may help.
     pub(super) fn passes(&self) -> bool {
-        matches!(self, Self::Kafka { .. } | Self::ShuttingDown)
+        matches!(self, Self::Kafka { .. } | Self::Overtaken | Self::ShuttingDown)
     }
 }

@@ -107,7 +107,12 @@ impl Takeover {
             let committed = committed.get(&partition).copied();
             let next = match committed {
                 Some(next) => next,
-                None => self.start(&clients, partition, &histories)?,
+                None => match self.start(&clients, partition, &histories) {
+                    Err(wrong @ Error::NoOffset { .. }) => {
+                        return Err(clients.unless_overtaken(partition, committed, wrong));
+                    }
+                    start => start?,
+                },
             };
             fail_point!("takeover::before-hydrate");
             let (folded, decided) = match clients.hydrate(&histories, next, state, self) {
@@ -126,8 +131,9 @@ impl Takeover {
                 _ => None,
             };
             if let Some(but) = but {
-                let (topic, partition) = partition;
-                return Err(Error::NotTheSameLog { topic, partition, committed: next, but });
+                let (topic, number) = partition;
+                let wrong = Error::NotTheSameLog { topic, partition: number, committed: next, but };
+                return Err(clients.unless_overtaken(partition, committed, wrong));
             }
             tracing::debug!(
                 group = self.group, kafka.topic = %partition.0, kafka.partition = partition.1, kafka.offset = next,
@@ -248,6 +254,16 @@ impl<'a> Clients<'a> {
             }
         }
         Ok(offsets)
+    }
+
+    /// This is wrong, unless only our answer is old: a predecessor that was alive when we asked may have committed since, both
+    /// decisions and offset, and the histories show it.
+    fn unless_overtaken(&self, partition: TopicPartition, committed: Option<i64>, wrong: Error) -> Error {
+        match self.committed(&[partition]) {
+            Ok(now) if now.get(&partition).copied() == committed => wrong,
+            Ok(_) => Error::Overtaken,
+            Err(error) => error,
+        }
     }
 
     fn find<'l>(
