@@ -10,6 +10,8 @@ mod installation;
 mod kill;
 mod load;
 mod open_transaction;
+mod outage;
+mod overload;
 mod plain_client;
 mod process;
 mod proof;
