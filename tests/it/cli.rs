@@ -1,9 +1,6 @@
 //! The command line, as a person or a script meets it: the built binary, run against a world of its own.
 
-use std::{
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+use std::process::{Command, Output, Stdio};
 
 use factfold_schemas::{
     cloudevents::Outgoing,
@@ -13,6 +10,7 @@ use factfold_schemas::{
 };
 use serde_json::{Value, json};
 
+use crate::binary::binary;
 use crate::world::{Job, World, home, settings, wait_until};
 
 /// The binary, and the system that it finds.
@@ -55,15 +53,6 @@ impl Cli<'_> {
         let next = err.lines().find_map(|line| line.strip_prefix("next: --from ")).expect("where to go on");
         (out.lines().map(str::to_owned).collect(), next.to_owned())
     }
-}
-
-/// The binary lies beside the tests' own.
-fn binary() -> PathBuf {
-    let tests = std::env::current_exe().expect("a path");
-    let target = tests.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/<test>");
-    let binary = target.join("factfold");
-    assert!(binary.exists(), "{} is not built: cargo build -p factfold", binary.display());
-    binary
 }
 
 fn tea() -> String {

@@ -1,96 +1,98 @@
 //! `factfold up` as its users have it: the real binary, in a data directory of its own, with a private Kafka and Postgres
 //! that it starts itself. It can be killed and started again. Nothing of it is left when the test is over, however it ends.
 
-use std::{
-    env, fs, io,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use factfold::{addresses::Addresses, console::Console, data_dir::DataDir, stack::Stack};
 use factfold_producers::access::{Keys, Role};
 use factfold_schemas::{ids::UserId, kafka::Cluster};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
-/// How long a start may take on a machine that has much else to do.
-const START_PATIENCE: Duration = Duration::from_secs(120);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+use crate::{
+    load::Load,
+    process::Process,
+    turn::{self, Turn},
+};
+
+/// How long answers may take while nothing is in their way.
+const ANSWERS_PATIENCE: Duration = Duration::from_secs(180);
 
 /// An installation, running or not.
 pub(crate) struct Installation {
+    running: Option<Process>,
     data: TempDir,
-    log: NamedTempFile,
-    running: Option<Child>,
+    settings: Vec<(&'static str, &'static str)>,
+    _turn: Turn,
 }
 
 impl Installation {
-    /// A new one that was never started.
-    pub(crate) fn new() -> Self {
+    /// A new one that was never started, as soon as it is its turn.
+    pub(crate) async fn new() -> Self {
+        Self::in_folder(Self::folder()).await
+    }
+
+    /// A folder that suits one.
+    fn folder() -> TempDir {
         // PostgreSQL's user must be able to pass, so the directory is not 0700 as temporary ones are.
         let open = fs::Permissions::from_mode(0o755);
-        let data = tempfile::Builder::new().prefix("factfold-kill-").permissions(open).tempdir();
-        let log = NamedTempFile::new().expect("a file for the log");
-        Self { data: data.expect("a temporary directory"), log, running: None }
+        let data = tempfile::Builder::new().prefix("factfold-fire-").permissions(open).tempdir();
+        data.expect("a temporary directory")
+    }
+
+    /// The same as a new one, in this folder.
+    async fn in_folder(data: TempDir) -> Self {
+        let turn = turn::take().await;
+        Self { running: None, data, settings: Vec::new(), _turn: turn }
+    }
+
+    /// The same, with this variable set.
+    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.settings.push((name, value));
+        self
+    }
+
+    /// Starts it, and waits for nothing.
+    pub(crate) fn launch(&mut self) {
+        self.launch_with(&[]);
     }
 
     /// Starts it, and waits until it serves.
     pub(crate) async fn start(&mut self) -> Addresses {
-        let log = |file: &NamedTempFile| Stdio::from(file.reopen().expect("the log"));
-        let mut command = Command::new(binary());
-        command.arg("--data").arg(self.data.path());
-        command.args(["up", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-        for (name, _) in env::vars().filter(|(name, _)| {
-            // It must find nothing but its own stack.
-            name.starts_with("FACTFOLD_") || matches!(name.as_str(), "KAFKA_BROKERS" | "DATABASE_URL")
-        }) {
-            command.env_remove(name);
-        }
-        command.env("FACTFOLD_LOG", "warn").current_dir(self.data.path());
-        let output = append(self.log.path()).expect("the log");
-        command.stdin(Stdio::null()).stdout(log(&self.log)).stderr(Stdio::from(output));
-        self.running = Some(command.spawn().expect("factfold starts"));
-        let deadline = Instant::now() + START_PATIENCE;
-        loop {
-            self.assert_alive();
-            let dir = DataDir::locate(Some(self.data.path())).expect("a data directory");
-            if let Ok(addresses) = dir.running() {
-                return addresses;
-            }
-            assert!(Instant::now() < deadline, "it does not start: {}", self.log());
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        self.launch();
+        self.serves().await
+    }
+
+    fn launch_with(&mut self, variables: &[(&str, &str)]) {
+        let arguments = ["up", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let variables = [variables, &self.settings, &[("FACTFOLD_LOG", "warn")]].concat();
+        self.running = Some(Process::start("factfold up", self.data.path(), &arguments, &variables));
+    }
+
+    async fn serves(&mut self) -> Addresses {
+        let dir = DataDir::locate(Some(self.data.path())).expect("a data directory");
+        self.process().wait("that it serves", |_| dir.running().ok()).await
+    }
+
+    /// Waits until clients got so many more answers.
+    pub(crate) async fn go_on(&mut self, load: &Load, more: usize) {
+        let waited = load.wait_for_answers(load.answers() + more, ANSWERS_PATIENCE).await;
+        self.assert_alive();
+        waited.unwrap_or_else(|error| panic!("{error}: {}", self.process().tail()));
     }
 
     /// Fails when it has ended by itself.
     pub(crate) fn assert_alive(&mut self) {
-        let ended = self.running.as_mut().map(|child| child.try_wait().expect("a child of ours"));
-        assert!(!matches!(ended, Some(Some(_))), "it ended by itself, {ended:?}: {}", self.log());
+        self.process().assert_alive();
     }
 
     /// SIGKILL: to factfold alone, not to the Kafka and the Postgres that it started.
     pub(crate) fn kill(&mut self) {
-        let mut child = self.running.take().expect("it runs");
-        child.kill().expect("a child of ours");
-        child.wait().expect("a child of ours");
+        self.running.take().expect("it runs").kill();
     }
 
     /// SIGINT, as Ctrl-C: it stops in order.
     pub(crate) async fn stop(mut self) {
-        let mut child = self.running.take().expect("it runs");
-        interrupt(child.id()).expect("a child of ours");
-        let deadline = Instant::now() + START_PATIENCE;
-        loop {
-            if let Some(status) = child.try_wait().expect("a child of ours") {
-                return assert!(status.success(), "it stopped with {status}: {}", self.log());
-            }
-            if Instant::now() > deadline {
-                self.running = Some(child);
-                panic!("it does not stop: {}", self.log());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        self.running.take().expect("it runs").stop().await;
     }
 
     /// A token for this user.
@@ -99,11 +101,14 @@ impl Installation {
         keys.issue(user, roles, Duration::from_secs(24 * 60 * 60)).expect("a token")
     }
 
-    /// The end of what it printed.
-    pub(crate) fn log(&self) -> String {
-        let text = fs::read_to_string(self.log.path()).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        format!("\n{}", lines[lines.len().saturating_sub(60)..].join("\n"))
+    /// Its data directory.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// The process itself.
+    pub(crate) fn process(&mut self) -> &mut Process {
+        self.running.as_mut().expect("it runs")
     }
 }
 
@@ -114,11 +119,8 @@ pub(crate) fn cluster(addresses: &Addresses) -> Cluster {
 
 impl Drop for Installation {
     fn drop(&mut self) {
-        if let Some(mut child) = self.running.take() {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        // Ended before its data goes.
+        drop(self.running.take());
         let path = self.data.path().to_owned();
         // A runtime cannot be entered from within another.
         let cleared = std::thread::spawn(move || clear(&path)).join();
@@ -135,25 +137,4 @@ fn clear(data: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(Stack::end_orphans(&dir, Console::Quiet))?;
     dir.wipe()
-}
-
-/// The binary of this build: tests lie in `target/<profile>/deps`.
-fn binary() -> PathBuf {
-    let me = env::current_exe().expect("the path of this test");
-    let target = me.parent().and_then(Path::parent).expect("target/<profile>/deps");
-    let binary = target.join("factfold");
-    assert!(binary.exists(), "{} is missing: cargo build -p factfold", binary.display());
-    binary
-}
-
-fn append(path: &Path) -> io::Result<fs::File> {
-    fs::OpenOptions::new().append(true).open(path)
-}
-
-fn interrupt(pid: u32) -> anyhow::Result<()> {
-    use nix::{
-        sys::signal::{Signal, kill},
-        unistd::Pid,
-    };
-    Ok(kill(Pid::from_raw(pid.cast_signed()), Signal::SIGINT)?)
 }

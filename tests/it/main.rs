@@ -1,14 +1,27 @@
 //! End-to-end and protocol tests, on a real Kafka and a real Postgres that `deploy/test` starts for the whole run. One file
 //! a promise; each test has a namespace of its own.
 
+mod balancer;
+mod binary;
 mod cli;
+mod failures;
+mod fleet;
 mod goods;
 mod installation;
 mod kill;
+mod kill_points;
 mod load;
+mod open_transaction;
+mod outage;
+mod overload;
 mod plain_client;
+mod process;
+mod proof;
 mod system;
 mod takeover;
+mod turn;
+mod twos;
 mod walk;
 mod worker_protocol;
 mod world;
+mod zombies;

@@ -1,6 +1,10 @@
 //! The whole system in this process, in a namespace of its own: every role, and clients of its HTTP API.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{
+    env,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use factfold::{
     roles::Roles,
@@ -12,7 +16,12 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::world::World;
+use uuid::Uuid;
+
+use crate::world::{PATIENCE, World};
+
+/// How soon a patient client asks again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// A running system.
 pub(crate) struct System {
@@ -30,6 +39,7 @@ pub(crate) struct Client {
     http: String,
     client: reqwest::Client,
     token: Option<String>,
+    is_patient: bool,
     /// Whom the token names.
     pub(crate) user: UserId,
 }
@@ -80,7 +90,7 @@ impl System {
     pub(crate) fn client(&self, roles: &[Role]) -> Client {
         let user = UserId::generate();
         let token = self.keys.issue(user, roles, Duration::from_secs(600)).expect("a token");
-        Client { http: self.http.clone(), client: reqwest::Client::new(), token: Some(token), user }
+        Client::new(&self.http, user, token)
     }
 
     /// Somebody who shows this instead of a token.
@@ -98,6 +108,24 @@ impl System {
 }
 
 impl Client {
+    /// Somebody who calls here, with this token.
+    pub(crate) fn new(http: impl Into<String>, user: UserId, token: String) -> Self {
+        Self {
+            http: http.into(),
+            client: reqwest::Client::new(),
+            token: Some(token),
+            user,
+            is_patient: false,
+        }
+    }
+
+    /// The same, with a connection for each request; and what is not answered, or not decided yet, is asked again under
+    /// the same key until it is. So a gateway may go away at any moment.
+    pub(crate) fn patient(self) -> Self {
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a client");
+        Self { client, is_patient: true, ..self }
+    }
+
     /// A request; more headers as `name: value`.
     pub(crate) async fn ask(
         &self,
@@ -106,7 +134,7 @@ impl Client {
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> Answer {
-        let mut request = self.client.request(method, format!("{}{path}", self.http));
+        let mut request = self.client.request(method.clone(), format!("{}{path}", self.http));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -116,11 +144,21 @@ impl Client {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let response = request.send().await.expect("an answer");
-        let (status, headers) = (response.status(), response.headers().clone());
-        let text = response.text().await.expect("a body");
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answer { status, headers, body }
+        if !self.is_patient {
+            return send(request).await.expect("an answer");
+        }
+        if method == Method::POST {
+            request = request.header("idempotency-key", Uuid::new_v4().to_string());
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let again = request.try_clone().expect("a body in memory");
+            match send(again).await {
+                Ok(answer) if !matches!(answer.status.as_u16(), 202 | 429 | 502..=504) => return answer,
+                answer => assert!(Instant::now() < deadline, "{method} {path} is asked in vain: {answer:?}"),
+            }
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -137,16 +175,24 @@ impl Client {
     }
 
     async fn ready(&self) {
-        let deadline = std::time::Instant::now() + crate::world::PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = self.get("/readyz").await;
             if answer.status == StatusCode::OK {
                 return;
             }
-            assert!(std::time::Instant::now() < deadline, "not ready: {}", answer.body);
+            assert!(Instant::now() < deadline, "not ready: {}", answer.body);
             tokio::task::yield_now().await;
         }
     }
+}
+
+async fn send(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
+    let response = request.send().await?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status, headers, body })
 }
 
 impl Answer {

@@ -1,5 +1,7 @@
 //! The rules of the worker protocol (DESIGN section 5) that need a broker to be seen.
 
+use std::time::Duration;
+
 use factfold_consumers::worker::{Error, Settings};
 use factfold_schemas::{
     cloudevents::Outgoing,
@@ -201,6 +203,23 @@ async fn partitions_move_under_load() {
         assert_eq!(versions, (1..=61).collect::<Vec<u64>>());
     }
     assert_eq!(world.outcomes(Service::Goods), []);
+}
+
+/// Rule 2: a static member that comes back is no rebalance. The others keep what they have, and get no more while it is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_is_no_rebalance() {
+    let world = World::new().await;
+    let first = world.start(Job::Goods, settings("first"));
+    let second = world.start(Job::Goods, settings("second"));
+    let half = PARTITIONS as usize / 2;
+    first.wait_for_partitions(half);
+    second.wait_for_partitions(half);
+    first.stop().expect("stopped");
+    // A member that leaves is missed with the next heartbeat, one a second; one that is expected back, after 6 s.
+    assert!(!second.has_other_than(half, Duration::from_secs(3)), "the partitions were given away");
+    let first = world.start(Job::Goods, settings("first"));
+    first.wait_for_partitions(half);
+    assert_eq!(second.status.live_partitions(), half);
 }
 
 /// Rule 2: a twin with the same ids takes over, and the first one stops and names the id, instead of fighting.

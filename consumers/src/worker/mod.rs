@@ -17,6 +17,7 @@ pub mod deciding;
 mod error;
 mod layout;
 mod owed;
+pub mod points;
 mod processor;
 pub mod reacting;
 mod settings;
@@ -34,6 +35,7 @@ use std::{
 };
 
 use factfold_schemas::{kafka, kafka::Cluster, topics::Topic};
+use fail::fail_point;
 use rdkafka::{
     Message as _, config::RDKafkaLogLevel, consumer::Consumer as _, error::KafkaError,
     message::BorrowedMessage, types::RDKafkaErrorCode,
@@ -53,6 +55,10 @@ pub use self::{
     processor::{Hydrate, Mark, Produce, Target, TopicPartition, Written},
     settings::Settings,
 };
+
+/// How many records are processed before what they led to is handed to the library, all at once: while it sends that, the next
+/// ones are processed. One by one, it would send many small requests, which cost everybody more than a few large ones.
+const BURST: usize = 500;
 
 /// Tells a worker to stop, from anywhere. Clones share the one flag.
 #[derive(Debug, Clone, Default)]
@@ -192,15 +198,16 @@ impl<P: Processor> Worker<P> {
             if batch.is_empty() && !self.owed.is_due() {
                 continue;
             }
+            fail_point!("worker::gathered");
             let next = next_offsets(&batch);
-            match self.process(&batch).and_then(|()| self.transact(&consumer, &next)) {
+            match self.transact(&consumer, &batch, &next) {
                 Ok(written) => self.move_on(&next, &written, batch.len()),
                 Err(failure) => self.recover(&consumer, &next, failure)?,
             }
         }
         self.owed.hurry();
         if self.owed.is_due()
-            && let Err(error) = self.transact(&consumer, &BTreeMap::new())
+            && let Err(error) = self.transact(&consumer, &[], &BTreeMap::new())
         {
             tracing::debug!(
                 group = self.group,
@@ -264,6 +271,7 @@ impl<P: Processor> Worker<P> {
                 // The callback has paused them.
                 Change::Assigned(partitions) => self.take_paused(&partitions)?,
             }
+            fail_point!("worker::rebalanced");
         }
         self.show_live_partitions();
         Ok(())
@@ -314,7 +322,9 @@ impl<P: Processor> Worker<P> {
             self.status.0.folded_records.fetch_add(folded, Ordering::Relaxed);
             if is_start {
                 self.owed.start(partition, next);
+                fail_point!("worker::start-owed");
             }
+            fail_point!("worker::adopted");
             if !self.assignment.is_taking() {
                 tracing::info!(
                     group = self.group,
@@ -332,33 +342,41 @@ impl<P: Processor> Worker<P> {
         self.assignment.next(record.partition()).is_some_and(|next| record.message.offset() >= next)
     }
 
-    /// What these records lead to, in the order in which they came.
-    fn process(&mut self, batch: &[Gathered<'_>]) -> Result<(), Failure> {
-        for record in batch {
-            let incoming = kafka::incoming(&record.message);
-            self.processor.process(record.topic, &incoming, &mut self.out).map_err(Failure::Stopped)?;
-        }
-        Ok(())
-    }
-
     /// One transaction over all partitions of the batch: what it leads to, and how far it reaches. A batch that leads to
     /// nothing waits for the next one that does.
     fn transact(
         &mut self,
         consumer: &Consumer,
+        batch: &[Gathered<'_>],
         next: &BTreeMap<TopicPartition, i64>,
     ) -> Result<Written, Failure> {
-        if self.out.is_empty() && !self.owed.is_due() {
-            self.owed.pass(next);
+        let Self { processor, transactions, out, owed, .. } = self;
+        let mut bursts = batch.chunks(BURST);
+        while out.is_empty()
+            && let Some(burst) = bursts.next()
+        {
+            process(processor, burst, out)?;
+        }
+        if out.is_empty() && !owed.is_due() {
+            owed.pass(next);
             return Ok(Written::new());
         }
+        fail_point!("worker::processed");
         let began = Instant::now();
         let lost = || Failure::NothingCommitted(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
         // The fence is the consumer's generation, read right before (rule 4).
         let group = consumer.group_metadata().filter(|_| !consumer.assignment_lost()).ok_or_else(lost)?;
-        let offsets = self.owed.with(next).into_iter().map(|(partition, next)| (partition, Some(next)));
-        let offsets = consumer::list(consumer, offsets);
-        let result = self.transactions.run(&self.out, &offsets, &group);
+        let offsets = owed.with(next).into_iter().map(|(partition, next)| (partition, Some(next)));
+        fail_point!("worker::before-begin");
+        let result = transactions.run(&consumer::list(consumer, offsets), &group, |transaction| {
+            loop {
+                out.drain(..).try_for_each(|record| transaction.send(&record))?;
+                match bursts.next() {
+                    Some(burst) => process(processor, burst, out)?,
+                    None => return Ok(()),
+                }
+            }
+        });
         metrics::histogram!("factfold_transaction_seconds", "group" => self.group.clone())
             .record(began.elapsed());
         result.inspect(|_| self.owed.clear())
@@ -366,13 +384,15 @@ impl<P: Processor> Worker<P> {
 
     /// It is done: now, and not before, memory follows (rule 17).
     fn move_on(&mut self, next: &BTreeMap<TopicPartition, i64>, written: &Written, records: usize) {
-        self.out.clear();
+        fail_point!("worker::before-memory");
         self.processor.committed(written);
+        fail_point!("worker::between-memories");
         for (partition, next) in next {
             self.assignment.advance(*partition, *next);
         }
         self.status.0.records.fetch_add(records as u64, Ordering::Relaxed);
         metrics::counter!("factfold_records_total", "group" => self.group.clone()).increment(records as u64);
+        fail_point!("worker::moved-on");
     }
 
     /// The transaction was not committed, or nobody knows (rule 14).
@@ -382,6 +402,7 @@ impl<P: Processor> Worker<P> {
         next: &BTreeMap<TopicPartition, i64>,
         failure: Failure,
     ) -> Result<(), Error> {
+        fail_point!("worker::before-recovery");
         self.processor.discarded();
         self.out.clear();
         let partitions: Vec<TopicPartition> = next.keys().copied().collect();
@@ -419,6 +440,17 @@ impl<P: Processor> Worker<P> {
             Failure::Stopped(error) => Err(error),
         }
     }
+}
+
+/// What these records lead to, in the order in which they came.
+fn process<P: Processor>(
+    processor: &mut P,
+    records: &[Gathered<'_>],
+    out: &mut Vec<Produce>,
+) -> Result<(), Failure> {
+    records.iter().try_for_each(|record| {
+        processor.process(record.topic, &kafka::incoming(&record.message), out).map_err(Failure::Stopped)
+    })
 }
 
 /// How far the partitions will have come when this batch is done.

@@ -16,6 +16,7 @@ use factfold_schemas::{
     kafka::{Cluster, incoming},
     topics::Topic,
 };
+use fail::fail_point;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -93,8 +94,10 @@ impl Takeover {
         results: &Sender<Result<Taken<H>, Error>>,
     ) -> Result<(), Error> {
         let clients = Clients::connect(self)?;
+        fail_point!("takeover::before-offsets");
         let partitions: Vec<TopicPartition> = left.iter().map(|(partition, _)| *partition).collect();
         let committed = clients.committed(&partitions)?;
+        fail_point!("takeover::before-watermarks");
         let histories = clients.histories::<H>(&partitions)?;
         while let Some((partition, state)) = left.last_mut() {
             let partition = *partition;
@@ -111,6 +114,7 @@ impl Takeover {
                     start => start?,
                 },
             };
+            fail_point!("takeover::before-hydrate");
             let (folded, decided) = match clients.hydrate(&histories, next, state, self) {
                 Err(Error::Superseded) => {
                     left.pop();
@@ -118,6 +122,7 @@ impl Takeover {
                 }
                 result => result?,
             };
+            fail_point!("takeover::hydrated");
             let (low, high) = clients.watermarks(partition)?;
             let but = match decided {
                 _ if next < low => Some(format!("but its log begins at {low}")),
@@ -134,6 +139,7 @@ impl Takeover {
                 group = self.group, kafka.topic = %partition.0, kafka.partition = partition.1, kafka.offset = next,
                 folded, duration_ms = began.elapsed().as_millis(), "taken over"
             );
+            fail_point!("takeover::checked");
             let is_start = committed.is_none();
             if let Some((_, state)) = left.pop() {
                 // The loop is gone only when the worker stops.
@@ -214,6 +220,9 @@ impl<'a> Clients<'a> {
                 .set("auto.offset.reset", "error")
                 .set("isolation.level", isolation)
                 .set("fetch.queue.backoff.ms", "1")
+                // At the end of one partition nothing more is wanted, but the broker would keep the connection waiting for more
+                // before it serves the next partition: for half a second each by default.
+                .set("fetch.wait.max.ms", "5")
                 .set("queued.max.messages.kbytes", "65536")
                 .create()
                 .map_err(Error::kafka("making a client for a takeover"))

@@ -1,8 +1,9 @@
 //! Transactions: begin, produce, send the offsets, commit; and what to think of every way in which that can fail.
 //!
 //! librdkafka's calls block, so they live on the worker's own thread, with deadlines (rule 13). Rust-rdkafka polls in
-//! steps of 100 ms while it flushes; polling in steps of 1 ms until nothing is in flight, and only then committing, is
-//! what makes a small transaction take milliseconds.
+//! steps of 100 ms while it flushes, and whatever time its producer's `poll` is given, it takes all of it and spins through
+//! the last millisecond. Looking in often, resting in between, and only then committing is what makes a small transaction
+//! take milliseconds without taking a core from the brokers.
 
 use std::{
     collections::HashMap,
@@ -11,6 +12,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,6 +20,7 @@ use factfold_schemas::{
     kafka::{Cluster, headers},
     topics::{REPLIES, Topic},
 };
+use fail::fail_point;
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, TopicPartitionList,
     config::RDKafkaLogLevel,
@@ -37,6 +40,9 @@ use super::{
 
 /// A commit that took longer may have left a request on its way that lands in the next transaction (rule 15).
 const SLOW_COMMIT: Duration = Duration::from_secs(1);
+
+/// How long to rest when nothing was reported. A delivery takes about a millisecond.
+const REST: Duration = Duration::from_micros(100);
 
 /// For how long initializing is waited for before looking whether the worker is to stop.
 const INITIALIZE_STEP: Duration = Duration::from_millis(500);
@@ -114,15 +120,15 @@ impl Transactions {
         Ok(transactions)
     }
 
-    /// One transaction: these records and these offsets, or nothing. Returns what was written where.
+    /// One transaction: whatever `work` sends, and these offsets, or nothing. Returns what was written where.
     ///
     /// When this returns, whatever happened, the next transaction can begin: a producer that met an error was replaced,
     /// and initializing its successor finished the transaction one way or the other (rule 14).
     pub(super) fn run(
         &mut self,
-        records: &[Produce],
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
+        work: impl FnOnce(&Open<'_>) -> Result<(), Failure>,
     ) -> Result<Written, Failure> {
         let started = Instant::now();
         let producer = &self.producers[self.turn];
@@ -132,8 +138,9 @@ impl Transactions {
         let done = producer
             .begin_transaction()
             .map_err(Failure::NothingCommitted)
-            .and_then(|()| records.iter().try_for_each(|record| open.send(record)))
-            .inspect(|()| steps.done("send_ms"))
+            .inspect(|()| fail_point!("worker::begun"))
+            .and_then(|()| work(&open))
+            .inspect(|()| steps.done("work_ms"))
             .and_then(|()| open.send_offsets(offsets, group).map_err(Failure::NothingCommitted))
             .inspect(|()| steps.done("offsets_ms"))
             .and_then(|()| open.deliver())
@@ -141,14 +148,14 @@ impl Transactions {
             .and_then(|()| open.commit())
             .map(|took| (took, producer.context().take_written()));
         steps.done("commit_ms");
-        tracing::debug!(turn = self.turn, records = records.len(), ?steps, "transaction");
+        tracing::debug!(turn = self.turn, ?steps, "transaction");
         let done = done.map_err(|failure| self.unmask(failure, started));
         if matches!(done, Err(Failure::Fenced { .. })) {
             return done.map(|(_, written)| written);
         }
         let slow = done.as_ref().is_ok_and(|(commit_took, _)| *commit_took > SLOW_COMMIT);
         if done.is_err() || slow || saw_transport_error(producer) {
-            if matches!(done, Err(Failure::NothingCommitted(_))) {
+            if matches!(done, Err(Failure::NothingCommitted(_) | Failure::Stopped(_))) {
                 abort(producer, self.timeout);
             }
             self.replace()?;
@@ -173,6 +180,7 @@ impl Transactions {
 
     /// Puts a fresh producer in the place of the one whose turn it is.
     fn replace(&mut self) -> Result<(), Failure> {
+        fail_point!("worker::before-replace");
         let fresh = self.initialize(self.turn).map_err(Failure::Stopped)?;
         self.producers[self.turn] = fresh;
         Ok(())
@@ -254,7 +262,7 @@ impl fmt::Debug for Steps {
 }
 
 /// An open transaction.
-struct Open<'a> {
+pub(super) struct Open<'a> {
     producer: &'a Producer,
     names: &'a Names,
     deadline: Instant,
@@ -262,7 +270,7 @@ struct Open<'a> {
 
 impl Open<'_> {
     /// Writes a record within the transaction.
-    fn send(&self, produce: &Produce) -> Result<(), Failure> {
+    pub(super) fn send(&self, produce: &Produce) -> Result<(), Failure> {
         let (name, number) = self.names.get(&produce.target).map_or(("", 0), |(name, n)| (name.as_str(), *n));
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(name, number)
             .partition(produce.partition)
@@ -273,7 +281,7 @@ impl Open<'_> {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((error, unsent)) if self.may_wait(&error) => {
-                    self.producer.poll(Duration::from_millis(1));
+                    look_in(self.producer);
                     record = unsent;
                 }
                 Err((error, _)) => return Err(Failure::NothingCommitted(error)),
@@ -286,13 +294,15 @@ impl Open<'_> {
     }
 
     fn send_offsets(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> KafkaResult<()> {
+        fail_point!("worker::before-offsets", |_| Err(injected()));
         self.producer.send_offsets_to_transaction(offsets, group, self.left())
     }
 
     /// Waits until everything has arrived.
     fn deliver(&self) -> Result<(), Failure> {
+        fail_point!("worker::before-deliver", |_| Err(Failure::NothingCommitted(injected())));
         while self.producer.in_flight_count() > 0 && Instant::now() < self.deadline {
-            self.producer.poll(Duration::from_millis(1));
+            look_in(self.producer);
         }
         if let Some(error) = self.producer.context().take_undelivered() {
             return Err(Failure::NothingCommitted(error));
@@ -307,9 +317,13 @@ impl Open<'_> {
     /// Commits, and says how long that took.
     fn commit(&self) -> Result<Duration, Failure> {
         let began = Instant::now();
+        fail_point!("worker::before-commit", |_| Err(Failure::Unknown(injected())));
         loop {
             match self.producer.commit_transaction(self.left()) {
-                Ok(()) => return Ok(began.elapsed()),
+                Ok(()) => {
+                    fail_point!("worker::committed", |_| Err(Failure::Unknown(injected())));
+                    return Ok(began.elapsed());
+                }
                 Err(KafkaError::Transaction(error))
                     if error.is_retriable() && Instant::now() < self.deadline =>
                 {
@@ -321,7 +335,17 @@ impl Open<'_> {
     }
 
     fn left(&self) -> Duration {
+        fail_point!("worker::no-time", |_| Duration::ZERO);
         self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+}
+
+/// Takes what the library reports; when that is nothing, rests for a moment.
+fn look_in(producer: &Producer) {
+    let before = producer.in_flight_count();
+    producer.poll(Duration::ZERO);
+    if producer.in_flight_count() == before {
+        thread::sleep(REST);
     }
 }
 
@@ -338,13 +362,20 @@ fn saw_transport_error(producer: &Producer) -> bool {
 /// succeeds does not matter: the successor's initialization aborts what is still open.
 fn abort(producer: &Producer, timeout: Duration) {
     let deadline = Instant::now() + timeout;
+    fail_point!("worker::before-abort");
     producer.purge(PurgeConfig::default().queue().inflight());
     while producer.in_flight_count() > 0 && Instant::now() < deadline {
-        producer.poll(Duration::from_millis(1));
+        look_in(producer);
     }
     if let Err(error) = producer.abort_transaction(timeout) {
         tracing::debug!(%error, "aborting: left to the successor");
     }
+}
+
+/// What a failpoint puts in the place of an error that brokers cannot be made to give.
+#[cfg(feature = "failpoints")]
+fn injected() -> KafkaError {
+    KafkaError::Global(RDKafkaErrorCode::Fail)
 }
 
 /// Whether trying again cannot help: the cluster does not let us.
@@ -363,6 +394,7 @@ fn is_refused(error: &KafkaError) -> bool {
 
 impl Watch {
     fn saw_transport_error(&self) -> bool {
+        fail_point!("worker::transport-error", |_| true);
         self.transport_error.load(Ordering::Relaxed)
     }
 

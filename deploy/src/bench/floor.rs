@@ -1,6 +1,9 @@
 //! The floors on Kafka: loops that move the same bytes by the same protocol, and do nothing else.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use factfold_schemas::kafka::Cluster;
@@ -15,6 +18,7 @@ use uuid::Uuid;
 use super::ground::send;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_micros(100);
 
 /// From where to where records are moved, and by what transactions.
 pub(super) struct Loop<'a> {
@@ -88,9 +92,10 @@ impl Loop<'_> {
         }
         let group = consumer.group_metadata().context("a consumer in a group")?;
         producer.send_offsets_to_transaction(&offsets, &group, PATIENCE)?;
-        // The library's own flush polls in steps of 100 ms.
+        // The library's own flush polls in steps of 100 ms, and its poll spins for the last millisecond.
         while producer.in_flight_count() > 0 {
-            producer.poll(Duration::from_millis(1));
+            producer.poll(Duration::ZERO);
+            thread::sleep(REST);
         }
         Ok(producer.commit_transaction(PATIENCE)?)
     }

@@ -10,7 +10,7 @@ use super::{
 
 /// Comes again and again, until the load is over. It offers goods and orders them: it has both roles.
 pub(crate) async fn customer(session: Session<'_>) {
-    let mut dice = Dice::new();
+    let mut dice = session.load.dice();
     add_goods(&session, &mut dice).await;
     while !session.load.is_over() {
         match dice.roll(100) {
@@ -29,7 +29,7 @@ async fn add_goods(session: &Session<'_>, dice: &mut Dice) {
     let price = json!({ "amount": 1 + dice.roll(1000), "currency": "EUR" });
     let wanted = Wanted::post("/v1/goods", json!({ "name": "Tea", "price": price, "stock": stock }));
     let added = session.write(dice, &wanted).await;
-    if let Some(id) = added.and_then(|goods| goods["id"].as_str()?.parse().ok()) {
+    if let Some(id) = added.and_then(|(goods, _)| goods["id"].as_str()?.parse().ok()) {
         session.load.book(|book| book.goods.push(id));
     }
 }
@@ -62,13 +62,13 @@ async fn order(session: &Session<'_>, dice: &mut Dice) {
     let line = |goods_id| json!({ "goods_id": goods_id, "quantity": 1 + dice.roll(3) });
     let lines: Vec<Value> = goods.into_iter().map(line).collect();
     let wanted = Wanted::post("/v1/orders", json!({ "lines": lines }));
-    let Some(order) = session.write(dice, &wanted).await else { return };
+    let Some((order, position)) = session.write(dice, &wanted).await else { return };
     let Some(id) = order["id"].as_str().and_then(|id| id.parse::<OrderId>().ok()) else { return };
     session.load.book(|book| book.orders.push(id));
     if dice.one_in(10) {
         return cancel(session, dice, id).await;
     }
-    let Some(order) = session.read(&format!("/v1/orders/{id}?until=confirmed"), None).await else {
+    let Some(order) = session.read(&format!("/v1/orders/{id}?until=confirmed"), position).await else {
         if !session.load.is_over() {
             session.load.surprise(format!("order {id} was created, and a read does not show it"));
         }

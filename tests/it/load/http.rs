@@ -1,6 +1,9 @@
 //! One client over HTTP: it repeats under the same key what was not answered, until it is.
 
+use std::time::Instant;
+
 use factfold_checker::checks::told::{Answer, Told};
+use factfold_schemas::position::Position;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use uuid::Uuid;
@@ -35,8 +38,8 @@ impl Wanted {
 
 impl Session<'_> {
     /// Writes, as clients do: mostly once, now and then again under the same key, one after the other or at the same
-    /// time; and now and then something else under that key. Gives the resource, if it is done.
-    pub(crate) async fn write(&self, dice: &mut Dice, wanted: &Wanted) -> Option<Value> {
+    /// time; and now and then something else under that key. Gives the resource and its position, if it is done.
+    pub(crate) async fn write(&self, dice: &mut Dice, wanted: &Wanted) -> Option<(Value, Position)> {
         if dice.one_in(12) {
             let (one, other) = tokio::join!(self.write_once(wanted), self.write_once(wanted));
             return one.or(other);
@@ -54,11 +57,12 @@ impl Session<'_> {
     }
 
     /// Writes until there is an answer.
-    async fn write_once(&self, wanted: &Wanted) -> Option<Value> {
+    async fn write_once(&self, wanted: &Wanted) -> Option<(Value, Position)> {
         loop {
             let address = self.load.address().await;
             let request = self.client.request(wanted.method.clone(), format!("{address}{}", wanted.path));
             let request = request.header("idempotency-key", &wanted.key).json(&wanted.body);
+            let asked = Instant::now();
             let Some((status, position, body)) = self.send(request).await else {
                 self.load.moment().await;
                 continue;
@@ -66,9 +70,12 @@ impl Session<'_> {
             let name = body["type"].as_str().and_then(|name| name.strip_prefix("/problems/"));
             let name = name.unwrap_or_default().to_owned();
             let command_id = body["command_id"].as_str().map(str::to_owned);
-            let Some(position) = position.and_then(|position| position.parse().ok()) else {
+            let Some(position) = position.and_then(|position| position.parse::<Position>().ok()) else {
                 match status {
                     429 | 503 | 504 => {
+                        if status != 504 {
+                            self.load.refused(asked.elapsed());
+                        }
                         self.load.moment().await;
                         continue;
                     }
@@ -92,18 +99,16 @@ impl Session<'_> {
                 }
             };
             self.load.answered(Told { position, command_id, answer });
-            return (status < 300 && body.get("id").is_some()).then_some(body);
+            return (status < 300 && body.get("id").is_some()).then_some((body, position));
         }
     }
 
-    /// Reads until there is an answer; `None` when there is nothing at this path.
-    pub(crate) async fn read(&self, path: &str, at_least: Option<&str>) -> Option<Value> {
+    /// Reads what has seen this position, until there is an answer; `None` when there is nothing at this path.
+    pub(crate) async fn read(&self, path: &str, at_least: Position) -> Option<Value> {
         while !self.load.is_over() {
             let address = self.load.address().await;
-            let mut request = self.client.get(format!("{address}{path}"));
-            if let Some(position) = at_least {
-                request = request.header("factfold-at-least", position);
-            }
+            let request = self.client.get(format!("{address}{path}"));
+            let request = request.header("factfold-at-least", at_least.to_string());
             match self.send(request).await {
                 Some((200, _, body)) => return Some(body),
                 Some((404, ..)) => return None,

@@ -1,7 +1,9 @@
 //! Load: many clients that do all there is to do, over HTTP and straight on the topics, rightly and wrongly, once and
 //! again. What each was told is written down, to be compared with the log.
 
+mod clients;
 mod customer;
+mod dice;
 mod http;
 mod plain;
 
@@ -13,9 +15,9 @@ use std::{
 use factfold_checker::checks::told::Told;
 use factfold_schemas::ids::{GoodsId, OrderId};
 use tokio::sync::watch;
-use uuid::Uuid;
 
-pub(crate) use self::{customer::customer, http::Session, plain::plain_client};
+pub(crate) use self::{clients::Clients, dice::Dice};
+use self::{dice::Seed, http::Session};
 
 /// How many records a plain client may be ahead of the answers over HTTP.
 const PLAIN_AHEAD: usize = 400;
@@ -27,6 +29,7 @@ pub(crate) struct Load {
     stopped: watch::Sender<bool>,
     /// How many answers came over HTTP.
     answers: watch::Sender<usize>,
+    seed: Seed,
     book: Mutex<Book>,
 }
 
@@ -36,6 +39,7 @@ struct Book {
     told: Vec<Told>,
     goods: Vec<GoodsId>,
     orders: Vec<OrderId>,
+    refusals: Vec<Duration>,
     surprises: Vec<String>,
 }
 
@@ -54,8 +58,14 @@ impl Load {
             address: watch::Sender::new(None),
             stopped: watch::Sender::new(false),
             answers: watch::Sender::new(0),
+            seed: Seed::new(),
             book: Mutex::default(),
         }
+    }
+
+    /// Dice of one's own.
+    pub(crate) fn dice(&self) -> Dice {
+        self.seed.dice()
     }
 
     /// The gateway is here from now on, or is gone.
@@ -119,6 +129,16 @@ impl Load {
         self.answers.send_modify(|answers| *answers += 1);
     }
 
+    /// A client over HTTP was refused, and knows that nothing was written.
+    fn refused(&self, took: Duration) {
+        self.book(|book| book.refusals.push(took));
+    }
+
+    /// How long each refusal took until now.
+    pub(crate) fn refusals(&self) -> Vec<Duration> {
+        self.book(|book| book.refusals.clone())
+    }
+
     /// Waits until plain clients are not too far ahead of the others: on a small machine they would be alone otherwise.
     /// They have some room, so that they write on while the gateway is away.
     async fn pace(&self, delivered: usize) {
@@ -145,32 +165,5 @@ impl Load {
     /// One of the latest orders.
     fn any_order(&self, dice: &mut Dice) -> Option<OrderId> {
         self.book(|book| dice.any(&book.orders[book.orders.len().saturating_sub(50)..]))
-    }
-}
-
-/// Chance. (xorshift64*, Vigna 2016: no more is asked of it than to be different every time.)
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new() -> Self {
-        Self(Uuid::new_v4().as_u64_pair().0 | 1)
-    }
-
-    /// 0 to below `sides`.
-    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % sides
-    }
-
-    /// Whether it is one of so many times.
-    pub(crate) fn one_in(&mut self, times: u64) -> bool {
-        self.roll(times) == 0
-    }
-
-    pub(crate) fn any<T: Copy>(&mut self, of: &[T]) -> Option<T> {
-        let place = (!of.is_empty()).then(|| self.roll(of.len() as u64))?;
-        of.get(place as usize).copied()
     }
 }

@@ -54,7 +54,7 @@ impl Plain {
 /// Writes until the load is over.
 pub(crate) async fn plain_client(load: &Load, cluster: &Cluster) {
     let producer: FutureProducer = cluster.client().create().expect("a producer");
-    let mut dice = Dice::new();
+    let mut dice = load.dice();
     let mut written = 0;
     while !load.is_over() {
         load.pace(written).await;
