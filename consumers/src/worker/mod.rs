@@ -160,14 +160,10 @@ impl<P: Processor> Worker<P> {
         status: Status,
     ) -> Result<Self, Error> {
         let group = cluster.namespace.qualify(processor.group());
+        // The broker looks for expired transactions every 10 s by default, and may be slow to begin with.
+        let patience = settings.transaction_timeout + Duration::from_secs(60);
+        let takeover = Takeover::new(cluster, &group, patience, &shutdown)?;
         let transactions = Transactions::open(cluster, &group, &settings, &shutdown)?;
-        let takeover = Takeover {
-            cluster: cluster.clone(),
-            group: group.clone(),
-            // The broker looks for expired transactions every 10 s by default, and may be slow to begin with.
-            patience: settings.transaction_timeout + Duration::from_secs(60),
-            shutdown: shutdown.clone(),
-        };
         Ok(Self {
             processor,
             cluster: cluster.clone(),

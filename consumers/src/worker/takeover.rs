@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     ops::{ControlFlow, Range},
-    sync::mpsc::Sender,
+    sync::{Arc, mpsc::Sender},
     thread,
     time::{Duration, Instant},
 };
@@ -50,14 +50,32 @@ pub(super) struct Taken<H> {
 /// What a takeover must know.
 #[derive(Clone)]
 pub(super) struct Takeover {
-    pub(super) cluster: Cluster,
-    pub(super) group: String,
+    cluster: Cluster,
+    group: String,
     /// The longest that a transaction can stay open, by the worker's settings; the broker's sweep comes on top.
-    pub(super) patience: Duration,
-    pub(super) shutdown: Shutdown,
+    patience: Duration,
+    shutdown: Shutdown,
+    /// Asks for committed offsets. It takes the library a second to find the group's coordinator, so it is made once, and
+    /// early.
+    group_client: Arc<BaseConsumer>,
 }
 
 impl Takeover {
+    pub(super) fn new(
+        cluster: &Cluster,
+        group: &str,
+        patience: Duration,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            cluster: cluster.clone(),
+            group: group.to_owned(),
+            patience,
+            shutdown: shutdown.clone(),
+            group_client: Arc::new(client(cluster, group, "read_committed")?),
+        })
+    }
+
     /// Takes these partitions over, in a thread of its own. Tries again after what passes by itself, until told to stop;
     /// what does not pass is sent as the error it is.
     pub(super) fn spawn<H: Hydrate>(
@@ -202,33 +220,37 @@ struct History {
 
 struct Clients<'a> {
     cluster: &'a Cluster,
-    /// `read_committed`: asks for offsets that are stable, and reads the histories.
+    /// `read_committed`: asks for offsets that are stable.
+    group: &'a BaseConsumer,
+    /// `read_committed`: reads the histories.
     committed: BaseConsumer,
     /// `read_uncommitted`: sees the true end of the log. The last stable offset would hide what a predecessor's open
     /// transaction is still to commit.
     uncommitted: BaseConsumer,
 }
 
+fn client(cluster: &Cluster, group: &str, isolation: &str) -> Result<BaseConsumer, Error> {
+    cluster
+        .client()
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("isolation.level", isolation)
+        .set("fetch.queue.backoff.ms", "1")
+        // At the end of one partition nothing more is wanted, but the broker would keep the connection waiting for more
+        // before it serves the next partition: for half a second each by default.
+        .set("fetch.wait.max.ms", "5")
+        .set("queued.max.messages.kbytes", "65536")
+        .create()
+        .map_err(Error::kafka("making a client for a takeover"))
+}
+
 impl<'a> Clients<'a> {
     fn connect(takeover: &'a Takeover) -> Result<Self, Error> {
-        let client = |isolation: &str| {
-            takeover
-                .cluster
-                .client()
-                .set("group.id", &takeover.group)
-                .set("enable.auto.commit", "false")
-                .set("auto.offset.reset", "error")
-                .set("isolation.level", isolation)
-                .set("fetch.queue.backoff.ms", "1")
-                // At the end of one partition nothing more is wanted, but the broker would keep the connection waiting for more
-                // before it serves the next partition: for half a second each by default.
-                .set("fetch.wait.max.ms", "5")
-                .set("queued.max.messages.kbytes", "65536")
-                .create()
-                .map_err(Error::kafka("making a client for a takeover"))
-        };
+        let client = |isolation| client(&takeover.cluster, &takeover.group, isolation);
         Ok(Self {
             cluster: &takeover.cluster,
+            group: &takeover.group_client,
             committed: client("read_committed")?,
             uncommitted: client("read_uncommitted")?,
         })
@@ -238,12 +260,13 @@ impl<'a> Clients<'a> {
     /// (KIP-447). Every element has an error of its own.
     fn committed(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, i64>, Error> {
         let doing = "asking for the committed offsets";
+        // What the library has reported meanwhile helps nobody, and must not pile up.
+        while self.group.poll(Duration::ZERO).is_some() {}
         let mut wanted = TopicPartitionList::new();
         for (topic, partition) in partitions {
             wanted.add_partition(&self.cluster.topic(*topic), *partition);
         }
-        let answer =
-            self.committed.committed_offsets(wanted, QUESTION_TIMEOUT).map_err(Error::kafka(doing))?;
+        let answer = self.group.committed_offsets(wanted, QUESTION_TIMEOUT).map_err(Error::kafka(doing))?;
         let mut offsets = HashMap::new();
         for ((topic, partition), element) in
             partitions.iter().filter_map(|p| Some((p, self.find(&answer, *p)?)))
