@@ -14,6 +14,7 @@ mod load;
 mod open_transaction;
 mod plain_client;
 mod process;
+mod projecting;
 mod proof;
 mod system;
 mod takeover;
