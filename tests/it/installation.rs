@@ -21,30 +21,54 @@ const ANSWERS_PATIENCE: Duration = Duration::from_secs(180);
 pub(crate) struct Installation {
     running: Option<Process>,
     data: TempDir,
+    settings: Vec<(&'static str, &'static str)>,
     _turn: Turn,
 }
 
 impl Installation {
     /// A new one that was never started, as soon as it is its turn.
     pub(crate) async fn new() -> Self {
-        let turn = turn::take().await;
+        Self::in_folder(Self::folder()).await
+    }
+
+    /// A folder that suits one.
+    fn folder() -> TempDir {
         // PostgreSQL's user must be able to pass, so the directory is not 0700 as temporary ones are.
         let open = fs::Permissions::from_mode(0o755);
         let data = tempfile::Builder::new().prefix("factfold-fire-").permissions(open).tempdir();
-        Self { running: None, data: data.expect("a temporary directory"), _turn: turn }
+        data.expect("a temporary directory")
+    }
+
+    /// The same as a new one, in this folder.
+    async fn in_folder(data: TempDir) -> Self {
+        let turn = turn::take().await;
+        Self { running: None, data, settings: Vec::new(), _turn: turn }
+    }
+
+    /// The same, with this variable set.
+    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.settings.push((name, value));
+        self
     }
 
     /// Starts it, and waits for nothing.
     pub(crate) fn launch(&mut self) {
-        let arguments = ["up", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        // It must find nothing but its own stack.
-        self.running =
-            Some(Process::start("factfold up", self.data.path(), &arguments, &[("FACTFOLD_LOG", "warn")]));
+        self.launch_with(&[]);
     }
 
     /// Starts it, and waits until it serves.
     pub(crate) async fn start(&mut self) -> Addresses {
         self.launch();
+        self.serves().await
+    }
+
+    fn launch_with(&mut self, variables: &[(&str, &str)]) {
+        let arguments = ["up", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let variables = [variables, &self.settings, &[("FACTFOLD_LOG", "warn")]].concat();
+        self.running = Some(Process::start("factfold up", self.data.path(), &arguments, &variables));
+    }
+
+    async fn serves(&mut self) -> Addresses {
         let dir = DataDir::locate(Some(self.data.path())).expect("a data directory");
         self.process().wait("that it serves", |_| dir.running().ok()).await
     }
@@ -75,6 +99,11 @@ impl Installation {
     pub(crate) fn token(&self, user: UserId, roles: &[Role]) -> String {
         let keys = Keys::load_or_create(&self.data.path().join("keys/token.pem")).expect("its keys");
         keys.issue(user, roles, Duration::from_secs(24 * 60 * 60)).expect("a token")
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
     }
 
     /// The process itself.

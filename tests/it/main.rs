@@ -12,6 +12,8 @@ mod kill;
 mod kill_points;
 mod load;
 mod open_transaction;
+mod outage;
+mod overload;
 mod plain_client;
 mod process;
 mod projecting;

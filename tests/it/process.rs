@@ -53,6 +53,17 @@ impl Process {
         self.child.id()
     }
 
+    /// How much memory it has now, and had at the most, in bytes.
+    pub(crate) fn memory(&self) -> (u64, u64) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let field = |name: &str| {
+            let value =
+                status.lines().find_map(|line| line.strip_prefix(name)).expect("a field of a process");
+            value.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
+        };
+        (field("VmRSS:"), field("VmHWM:"))
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid().cast_signed());

@@ -470,7 +470,8 @@ mod tests {
             .set("transactional.id", "a")
             .create_with_context(Watch::default())
             .expect("a producer, which asks nobody yet");
-        let deadline = Instant::now() + Duration::from_secs(10);
+        // Less than what librdkafka gives a broker to answer, after which it reports an error.
+        let deadline = Instant::now() + Duration::from_secs(5);
 
         let mut connection = loop {
             let connections = brokers.iter().map(|broker| {

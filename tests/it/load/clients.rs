@@ -9,7 +9,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{Load, Session, customer::customer, plain::plain_client};
 
-/// How many come over HTTP.
+/// How many come over HTTP, as a rule.
 const CUSTOMERS: usize = 12;
 /// How many write straight onto the topics.
 const PLAIN_CLIENTS: usize = 2;
@@ -27,8 +27,18 @@ impl Clients {
         cluster: &Cluster,
         token: impl Fn(UserId, &[Role]) -> String,
     ) -> Self {
+        Self::start_many(CUSTOMERS, load, cluster, token)
+    }
+
+    /// The same, with so many over HTTP.
+    pub(crate) fn start_many(
+        customers: usize,
+        load: &Arc<Load>,
+        cluster: &Cluster,
+        token: impl Fn(UserId, &[Role]) -> String,
+    ) -> Self {
         let mut tasks = JoinSet::new();
-        for number in 0..CUSTOMERS {
+        for number in 0..customers {
             let token = token(UserId::generate(), &[Role::Customer, Role::Merchant]);
             // One keeps its connection, the next makes one for each request.
             let client = Client::builder().pool_max_idle_per_host(number % 2).build().expect("a client");

@@ -1,5 +1,7 @@
 //! One client over HTTP: it repeats under the same key what was not answered, until it is.
 
+use std::time::Instant;
+
 use factfold_checker::checks::told::{Answer, Told};
 use factfold_schemas::position::Position;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -60,6 +62,7 @@ impl Session<'_> {
             let address = self.load.address().await;
             let request = self.client.request(wanted.method.clone(), format!("{address}{}", wanted.path));
             let request = request.header("idempotency-key", &wanted.key).json(&wanted.body);
+            let asked = Instant::now();
             let Some((status, position, body)) = self.send(request).await else {
                 self.load.moment().await;
                 continue;
@@ -70,6 +73,9 @@ impl Session<'_> {
             let Some(position) = position.and_then(|position| position.parse::<Position>().ok()) else {
                 match status {
                     429 | 503 | 504 => {
+                        if status != 504 {
+                            self.load.refused(asked.elapsed());
+                        }
                         self.load.moment().await;
                         continue;
                     }

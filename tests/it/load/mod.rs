@@ -39,6 +39,7 @@ struct Book {
     told: Vec<Told>,
     goods: Vec<GoodsId>,
     orders: Vec<OrderId>,
+    refusals: Vec<Duration>,
     surprises: Vec<String>,
 }
 
@@ -126,6 +127,16 @@ impl Load {
     fn answered(&self, told: Told) {
         self.book(|book| book.told.push(told));
         self.answers.send_modify(|answers| *answers += 1);
+    }
+
+    /// A client over HTTP was refused, and knows that nothing was written.
+    fn refused(&self, took: Duration) {
+        self.book(|book| book.refusals.push(took));
+    }
+
+    /// How long each refusal took until now.
+    pub(crate) fn refusals(&self) -> Vec<Duration> {
+        self.book(|book| book.refusals.clone())
     }
 
     /// Waits until plain clients are not too far ahead of the others: on a small machine they would be alone otherwise.
