@@ -88,7 +88,8 @@ const NOBODY_KNOWS: &str = "nobody knows whether it was committed";
 const TAKEN_OVER: &str = "all partitions are taken over";
 
 /// Rule 14, before commit was called: nothing happened, so the batch is read and decided again, on the states as they were
-/// before it; nothing is taken over anew.
+/// before it; nothing is taken over anew. (Seen failing without the seek, without dropping what was decided, and with a takeover
+/// instead.)
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_committed_is_decided_again() {
     for point in ["worker::before-offsets", "worker::before-deliver"] {
@@ -100,6 +101,7 @@ async fn what_was_not_committed_is_decided_again() {
 }
 
 /// Rule 14, an answer that got lost: whether it was committed or not, the log is asked, and memory is not believed.
+/// (Seen failing when it is treated as an error before commit.)
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_outcome_is_found_out() {
     for point in ["worker::before-commit", "worker::committed"] {
@@ -110,7 +112,8 @@ async fn an_unknown_outcome_is_found_out() {
     }
 }
 
-/// Rule 14, a commit that says it may be asked again is asked again: nothing is taken over for it.
+/// Rule 14, a commit that says it may be asked again is asked again: nothing is taken over for it. (Seen
+/// failing without asking again.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_may_be_repeated_is_repeated() {
     let mut goods = Goods::new().await;
@@ -121,6 +124,7 @@ async fn a_commit_that_may_be_repeated_is_repeated() {
 }
 
 /// Rule 13: an abort with records in flight waits for somebody to take their reports, so they are purged and taken first.
+/// (Seen failing without: 6.6 s.)
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abort_with_records_in_flight_does_not_block() {
     let mut goods = Goods::new().await;
@@ -135,7 +139,8 @@ async fn an_abort_with_records_in_flight_does_not_block() {
     goods.each_once(worker).await;
 }
 
-/// Rule 15: a producer with a doubtful past is replaced, and one without is not.
+/// Rule 15: a producer with a doubtful past is replaced, and one without is not. (Seen failing without each of the
+/// conditions.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_with_a_doubtful_past_is_replaced() {
     let mut goods = Goods::new().await;
@@ -160,7 +165,8 @@ async fn a_producer_with_a_doubtful_past_is_replaced() {
 }
 
 /// Rule 14, at the start: whatever an earlier process left open under any of the ids is finished before the group is joined.
-/// Else its partitions would have to wait until the broker gives that transaction up.
+/// Else its partitions would have to wait until the broker gives that transaction up. (Seen failing when all ids but the first
+/// are new at each start.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_finishes_what_is_open_under_each_of_its_ids() {
     let patient = [("FACTFOLD_TRANSACTION_TIMEOUT_MS", "60000"), ("FACTFOLD_SESSION_TIMEOUT_MS", "60000")];

@@ -16,6 +16,7 @@ mod outage;
 mod overload;
 mod plain_client;
 mod process;
+mod projecting;
 mod proof;
 mod system;
 mod takeover;

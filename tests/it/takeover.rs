@@ -22,7 +22,7 @@ use rdkafka::{
 
 use crate::{
     goods::{add, eur, take},
-    world::{Job, PARTITIONS, PATIENCE, World, home, settings, wait_until},
+    world::{Job, PARTITIONS, PATIENCE, Running, World, home, settings, wait_until},
 };
 
 /// A predecessor that died, or froze, between its last produce and its commit: an event and its offset, in a transaction
@@ -33,8 +33,16 @@ struct HalfDone {
 
 impl HalfDone {
     fn begin(world: &World, stream: &StreamId, decided: Position) -> Self {
-        let cluster = &world.cluster;
-        let producer: BaseProducer = cluster
+        let this = Self::open(world, stream);
+        this.write(world, stream, decided);
+        this.send_offsets(world, decided);
+        this
+    }
+
+    /// A transaction with nothing in it yet.
+    fn open(world: &World, stream: &StreamId) -> Self {
+        let producer: BaseProducer = world
+            .cluster
             .client()
             .set("transactional.id", format!("half-done-{stream}"))
             .set("transaction.timeout.ms", "30000")
@@ -42,24 +50,21 @@ impl HalfDone {
             .expect("a producer");
         producer.init_transactions(PATIENCE).expect("transactions");
         producer.begin_transaction().expect("a transaction");
-
-        let this = Self { producer };
-        this.write(world, stream, decided, 1);
-        let group = cluster.namespace.qualify("factfold.goods");
-        let member: BaseConsumer = cluster.client().set("group.id", &group).create().expect("a consumer");
-        let mut offsets = TopicPartitionList::new();
-        let commands = cluster.topic(Service::Goods.commands());
-        for partition in 0..PARTITIONS {
-            let next = if partition == decided.partition { decided.offset + 1 } else { 0 };
-            offsets.add_partition_offset(&commands, partition, Offset::Offset(next)).expect("an offset");
-        }
-        let metadata = member.group_metadata().expect("metadata");
-        this.producer.send_offsets_to_transaction(&offsets, &metadata, PATIENCE).expect("offsets");
-        this
+        Self { producer }
     }
 
-    /// One more event of this command.
-    fn write(&self, world: &World, stream: &StreamId, decided: Position, version: u64) {
+    /// That it has come so far.
+    fn send_offsets(&self, world: &World, decided: Position) {
+        let group = world.cluster.namespace.qualify("factfold.goods");
+        let member: BaseConsumer =
+            world.cluster.client().set("group.id", &group).create().expect("a consumer");
+        let metadata = member.group_metadata().expect("metadata");
+        let offsets = world.offsets(Service::Goods.commands(), |partition| after(decided, partition));
+        self.producer.send_offsets_to_transaction(&offsets, &metadata, PATIENCE).expect("offsets");
+    }
+
+    /// What the command led to.
+    fn write(&self, world: &World, stream: &StreamId, decided: Position) {
         let header = Header::new("add", "/tests");
         let cause = Cause::of(
             &header,
@@ -68,7 +73,7 @@ impl HalfDone {
             "2026-01-01T00:00:00Z".parse().expect("a time"),
         );
         let data = Event::GoodsAdded(GoodsAdded { name: "Tea".into(), price: eur(250), stock: 3 });
-        let event = Recorded { stream: stream.clone(), version, cause, data }.record(Service::Goods);
+        let event = Recorded { stream: stream.clone(), version: 1, cause, data }.record(Service::Goods);
         let topic = world.cluster.topic(Service::Goods.events());
         let mut record =
             BaseRecord::<[u8], [u8]>::to(&topic).partition(decided.partition).headers(headers(&event));
@@ -79,8 +84,8 @@ impl HalfDone {
     }
 }
 
-/// Rules 5 and 7: the successor waits for the pending commit, and knows what it brought. With `read_uncommitted` offsets, or
-/// a history read to the last stable offset, it would decide the command a second time.
+/// Rule 5: the successor waits for the pending commit, and knows what it brought. With `read_uncommitted` offsets it would
+/// decide the command a second time. (Seen failing with such offsets.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pending_commit_is_waited_for_and_known() {
     let world = World::new().await;
@@ -92,39 +97,61 @@ async fn a_pending_commit_is_waited_for_and_known() {
     let early = worker.is_live_within(Duration::from_secs(2));
     assert!(!early, "taken over beside a pending commit");
     predecessor.producer.commit_transaction(PATIENCE).expect("committed");
-    worker.wait_for_partitions(PARTITIONS as usize);
+    goes_on(&world, &worker, &stream).await;
+}
 
-    world.send(Service::Goods, "take", &stream, &take(1)).await;
+/// Rule 7, the order: the ends of the histories are looked up *after* the offset is known. What a zombie writes while the
+/// successor waits for its pending commit lies beyond ends that were looked up before. (Seen failing in the other order.)
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_while_a_pending_commit_is_waited_for_is_known() {
+    let world = World::new().await;
+    let stream = GoodsId::generate().stream();
+    let first = world.send(Service::Goods, "add", &stream, &add(3)).await;
+    let zombie = HalfDone::open(&world, &stream);
+    zombie.send_offsets(&world, first);
+    let worker = world.start(Job::Goods, settings("successor"));
+    // Longer than it takes to look the ends up, if that did not wait.
+    assert!(!worker.is_live_within(Duration::from_secs(2)), "taken over beside a pending commit");
+    zombie.write(&world, &stream, first);
+    zombie.producer.commit_transaction(PATIENCE).expect("committed");
+    goes_on(&world, &worker, &stream).await;
+}
+
+/// Rule 7, the end: a commit reaches the offsets and the events one after the other. Where it has not reached the events yet,
+/// they end at the high watermark, not at the last stable offset. (Seen failing with the latter.)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_has_not_reached_the_events_yet_is_waited_for() {
+    let world = World::new().await;
+    let stream = GoodsId::generate().stream();
+    let first = world.send(Service::Goods, "add", &stream, &add(3)).await;
+    let predecessor = HalfDone::open(&world, &stream);
+    predecessor.write(&world, &stream, first);
+    world.commit_offsets("factfold.goods", Service::Goods.commands(), |partition| after(first, partition));
+    let worker = world.start(Job::Goods, settings("successor"));
+    let all = PARTITIONS as usize;
+    let early = worker.comes_within(Duration::from_secs(2), |partitions| partitions == all);
+    assert!(!early, "taken over without its last event");
+    predecessor.producer.commit_transaction(PATIENCE).expect("committed");
+    goes_on(&world, &worker, &stream).await;
+}
+
+/// Where a partition goes on when this was decided, and nothing else.
+fn after(decided: Position, partition: i32) -> i64 {
+    if partition == decided.partition { decided.offset + 1 } else { 0 }
+}
+
+/// The successor has everything, and decides on top of the predecessor's event.
+async fn goes_on(world: &World, successor: &Running, stream: &StreamId) {
+    successor.wait_for_partitions(PARTITIONS as usize);
+    world.send(Service::Goods, "take", stream, &take(1)).await;
     world.wait_for_traces(Service::Goods, 2);
     let versions: Vec<u64> =
         world.events::<Event>(Service::Goods).iter().map(|event| event.version).collect();
     assert_eq!(versions, [1, 2]);
 }
 
-/// Rule 7, the order: the ends of the histories are looked up *after* the offset is known. What a zombie writes while the
-/// successor waits for its pending commit lies beyond ends that were looked up before.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_written_while_a_pending_commit_is_waited_for_is_known() {
-    let world = World::new().await;
-    let stream = GoodsId::generate().stream();
-    let first = world.send(Service::Goods, "add", &stream, &add(3)).await;
-    let zombie = HalfDone::begin(&world, &stream, first);
-    let worker = world.start(Job::Goods, settings("successor"));
-    // Longer than it takes to look the ends up, if that did not wait.
-    assert!(!worker.is_live_within(Duration::from_secs(2)), "taken over beside a pending commit");
-    zombie.write(&world, &stream, first, 2);
-    zombie.producer.commit_transaction(PATIENCE).expect("committed");
-    worker.wait_for_partitions(PARTITIONS as usize);
-
-    world.send(Service::Goods, "take", &stream, &take(1)).await;
-    world.wait_for_traces(Service::Goods, 2);
-    let versions: Vec<u64> =
-        world.events::<Event>(Service::Goods).iter().map(|event| event.version).collect();
-    assert_eq!(versions, [1, 2, 3]);
-}
-
 /// Rule 6: a start is committed at once. Without that, the first crash after a first event, however late, would leave a
-/// history without an offset in the other partitions' group, which nobody may guess.
+/// history without an offset, where nobody may guess. (Seen failing without.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_is_committed_at_once() {
     let world = World::new().await;

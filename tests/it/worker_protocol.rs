@@ -206,6 +206,7 @@ async fn partitions_move_under_load() {
 }
 
 /// Rule 2: a static member that comes back is no rebalance. The others keep what they have, and get no more while it is away.
+/// (Seen failing without a `group.instance.id`.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_is_no_rebalance() {
     let world = World::new().await;
@@ -216,7 +217,8 @@ async fn a_restart_is_no_rebalance() {
     second.wait_for_partitions(half);
     first.stop().expect("stopped");
     // A member that leaves is missed with the next heartbeat, one a second; one that is expected back, after 6 s.
-    assert!(!second.has_other_than(half, Duration::from_secs(3)), "the partitions were given away");
+    let moved = second.comes_within(Duration::from_secs(3), |partitions| partitions != half);
+    assert!(!moved, "the partitions were given away");
     let first = world.start(Job::Goods, settings("first"));
     first.wait_for_partitions(half);
     assert_eq!(second.status.live_partitions(), half);

@@ -70,6 +70,7 @@ impl World {
         let namespace = namespace.parse().expect("a namespace");
         let cluster = Cluster { brokers, namespace, ..Cluster::default() };
         factfold::topics::create(&cluster, PARTITIONS, 1).await.expect("topics");
+        wait_for_topics(&cluster);
         let producer = cluster.client().set("enable.idempotence", "true").create().expect("a producer");
         Self { cluster, producer }
     }
@@ -160,15 +161,24 @@ impl World {
 
     /// Commits offset 0 for a whole topic.
     pub(crate) fn reset_offsets(&self, group: &str, topic: Topic) {
+        self.commit_offsets(group, topic, |_| 0);
+    }
+
+    /// Commits these offsets, one for each partition of a topic.
+    pub(crate) fn commit_offsets(&self, group: &str, topic: Topic, next: impl Fn(i32) -> i64) {
         let group = self.cluster.namespace.qualify(group);
         let client: BaseConsumer = self.cluster.client().set("group.id", &group).create().expect("a client");
-        let mut offsets = TopicPartitionList::new();
+        client.commit(&self.offsets(topic, next), CommitMode::Sync).expect("committed");
+    }
+
+    /// These offsets, in librdkafka's form.
+    pub(crate) fn offsets(&self, topic: Topic, next: impl Fn(i32) -> i64) -> TopicPartitionList {
+        let (name, mut offsets) = (self.cluster.topic(topic), TopicPartitionList::new());
         for partition in 0..PARTITIONS {
-            offsets
-                .add_partition_offset(&self.cluster.topic(topic), partition, Offset::Offset(0))
-                .expect("an offset");
+            let next = Offset::Offset(next(partition));
+            offsets.add_partition_offset(&name, partition, next).expect("an offset");
         }
-        client.commit(&offsets, CommitMode::Sync).expect("committed");
+        offsets
     }
 
     /// The committed offset of each partition.
@@ -218,16 +228,16 @@ impl Running {
 
     /// Whether it works on any partition before so much time is over.
     pub(crate) fn is_live_within(&self, time: Duration) -> bool {
-        self.has_other_than(0, time)
+        self.comes_within(time, |partitions| partitions > 0)
     }
 
-    /// Whether it works on more or fewer partitions before so much time is over.
-    pub(crate) fn has_other_than(&self, partitions: usize, time: Duration) -> bool {
+    /// Whether the number of partitions that it works on becomes such before so much time is over.
+    pub(crate) fn comes_within(&self, time: Duration, is_such: impl Fn(usize) -> bool) -> bool {
         let deadline = Instant::now() + time;
-        while Instant::now() < deadline && self.status.live_partitions() == partitions {
+        while Instant::now() < deadline && !is_such(self.status.live_partitions()) {
             std::thread::park_timeout(Duration::from_millis(20));
         }
-        self.status.live_partitions() != partitions
+        is_such(self.status.live_partitions())
     }
 
     /// Waits until it stops by itself, and says why.
@@ -248,6 +258,17 @@ impl Drop for Running {
         if let Some(thread) = self.thread.take() {
             // A panic of the worker's thread has been seen as a missing result.
             let _ = thread.join();
+        }
+    }
+}
+
+/// Waits until the broker leads every partition. It hears of topics a moment after they were made.
+fn wait_for_topics(cluster: &Cluster) {
+    let client: BaseConsumer = cluster.client().create().expect("a client");
+    for topic in factfold::topics::wanted(cluster, PARTITIONS) {
+        for partition in 0..topic.partitions {
+            let lead = || client.fetch_watermarks(&topic.name, partition, PATIENCE).is_ok();
+            wait_until("the broker leads each partition", lead);
         }
     }
 }

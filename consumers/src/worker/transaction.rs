@@ -352,6 +352,7 @@ fn look_in(producer: &Producer) {
 /// Whether anything went wrong on the wire until now. librdkafka only queues its reports, and committing serves none of
 /// them: one poll serves one, so it takes as many as there are.
 fn saw_transport_error(producer: &Producer) -> bool {
+    fail_point!("worker::transport-error", |_| true);
     while producer.in_flight_count() > 0 && !producer.context().saw_transport_error() {
         producer.poll(Duration::ZERO);
     }
@@ -394,7 +395,6 @@ fn is_refused(error: &KafkaError) -> bool {
 
 impl Watch {
     fn saw_transport_error(&self) -> bool {
-        fail_point!("worker::transport-error", |_| true);
         self.transport_error.load(Ordering::Relaxed)
     }
 

@@ -8,6 +8,7 @@ use factfold_schemas::{
     position::Position,
     topics::Service,
 };
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 
 use crate::world::{
@@ -121,6 +122,49 @@ async fn two_projectors_write_nothing_twice() {
         .await
         .expect("a sum");
     assert_eq!((timeline, outcomes, versions), (120, 80, 120));
+}
+
+/// Postgres gives up one of two transactions that wait for each other. When that is the projector's, it is done once more. (Seen
+/// failing when such an error is final.)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_is_tried_again() {
+    let world = World::new().await;
+    let (reads, projecting) = (world.read_side().await, world.project());
+    let (goods, mut version) = (GoodsId::generate(), 1);
+    let mut last = world.decide_goods(goods, version, vec![goods_added(0)]).await;
+    world.see(&reads, Projection::Goods, last).await;
+    let (mut database, mut observer) = (world.database().await, world.database().await);
+    let met = timeout(PATIENCE, async {
+        loop {
+            let mut other = database.begin().await.expect("a transaction");
+            sqlx::query("SELECT FROM goods FOR UPDATE").execute(&mut *other).await.expect("the row");
+            version += 1;
+            last = world.decide_goods(goods, version, vec![stock_adjusted(1, 1)]).await;
+            // It has its checkpoint, and waits for the row; then somebody with the row waits for the checkpoint.
+            while !waits_for_a_lock(&mut observer, &world.schema()).await {}
+            let checkpoints = "SELECT FROM checkpoints WHERE projection = 'goods' FOR UPDATE";
+            let locked = sqlx::query(checkpoints).execute(&mut *other).await;
+            other.rollback().await.expect("a rollback");
+            // Whose transaction is given up depends on who has waited for how long.
+            if locked.is_ok() {
+                break;
+            }
+        }
+    });
+    met.await.expect("the projector's transaction is given up");
+    world.see(&reads, Projection::Goods, last).await;
+    assert_eq!(reads.goods(goods).await.expect("Postgres").expect("the goods").version, version);
+    projecting.stop().await.expect("nothing went wrong");
+}
+
+async fn waits_for_a_lock(database: &mut PgConnection, schema: &str) -> bool {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock')",
+    )
+    .bind(schema)
+    .fetch_one(database)
+    .await
+    .expect("an answer")
 }
 
 /// Postgres drops every connection, in the middle of everything, again and again: the projector goes on from its

@@ -33,6 +33,24 @@ async fn a_read_after_a_write_shows_it() {
     projecting.stop().await.expect("nothing went wrong");
 }
 
+/// Who waits is woken by what moves the checkpoint, again and again, and not by looking every now and then.
+/// (Seen failing without the notification.)
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_woken() {
+    let world = World::new().await;
+    let (reads, projecting) = (world.read_side().await, world.project());
+    let goods = GoodsId::generate();
+    world.decide_goods(goods, 1, vec![goods_added(0)]).await;
+    let began = Instant::now();
+    for version in 2..5 {
+        let position = world.decide_goods(goods, version, vec![crate::world::stock_adjusted(1, 1)]).await;
+        reads.wait_for(Projection::Goods, position, Placed::ByTheGateway, soon()).await.expect("it comes");
+    }
+    // Whoever looks does so every 10 s.
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    projecting.stop().await.expect("nothing went wrong");
+}
+
 /// Plays the projector by hand.
 struct ByHand {
     database: PgConnection,

@@ -201,6 +201,19 @@ async fn create_topics(cluster: &Cluster) {
     for result in admin(cluster).create_topics(&topics, &AdminOptions::new()).await.expect("Kafka") {
         result.expect("a topic");
     }
+    names.iter().for_each(|(name, _)| wait_for_topic(cluster, name));
+}
+
+/// Waits until the broker has heard of a topic that the controller has made.
+fn wait_for_topic(cluster: &Cluster, name: &str) {
+    let (admin, deadline) = (admin(cluster), Instant::now() + PATIENCE);
+    loop {
+        let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).expect("Kafka");
+        if metadata.topics().first().is_some_and(|topic| topic.partitions().len() == PARTITIONS as usize) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the broker does not hear of {name}");
+    }
 }
 
 async fn send(
