@@ -15,6 +15,8 @@ pub mod commands;
 pub mod console;
 pub mod data_dir;
 pub mod doctor;
+#[cfg(feature = "failpoints")]
+pub mod failpoints;
 pub mod failure;
 pub mod lag;
 pub mod log_reader;

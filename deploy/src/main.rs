@@ -12,6 +12,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _failpoints = factfold::failpoints::from_environment().expect("failpoints");
     match Cli::parse().run().await {
         Ok(code) => code,
         Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,

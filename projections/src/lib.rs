@@ -30,6 +30,6 @@ pub use order_timeline::TimelineEntry;
 pub use orders::OrderFilter;
 pub use page::{Cursor, InvalidCursor, InvalidLimit, Page, PageRequest};
 pub use projection::Projection;
-pub use projector::{Floor, Projector, Wrote};
+pub use projector::{Floor, Projector, Wrote, points};
 pub use read_side::{PartitionProgress, ProjectionProgress, ReadSide};
 pub use waiting::{Placed, WaitError};

@@ -46,19 +46,19 @@ impl Fleet {
     /// A worker of this service. Two of the same number have the same instance id.
     pub(crate) fn worker(&self, service: Service, number: u16) -> Worker {
         let name = format!("the {service} worker {number}");
-        let process = self.start(name, &["worker", "--service", service.name()], number);
+        let process = self.start(name, &["worker", "--service", service.name()], number, &[]);
         Worker { process, service, from: 0 }
     }
 
     /// A projector.
     pub(crate) fn projector(&self, number: u16) -> Process {
-        self.start(format!("the projector {number}"), &["projector"], number)
+        self.start(format!("the projector {number}"), &["projector"], number, &[])
     }
 
     /// A gateway, and where it is.
     pub(crate) async fn gateway(&self, number: u16) -> (Process, String) {
         let name = format!("the gateway {number}");
-        let mut process = self.start(name, &["gateway", "--http", "127.0.0.1:0"], number);
+        let mut process = self.start(name, &["gateway", "--http", "127.0.0.1:0"], number, &[]);
         let address = |process: &Process| {
             let lines = process.lines(0);
             lines.iter().find_map(|line| line["http.address"].as_str().map(str::to_owned))
@@ -67,7 +67,14 @@ impl Fleet {
         (process, address)
     }
 
-    fn start(&self, name: String, role: &[&str], number: u16) -> Process {
+    /// A role of this number, with more variables in its environment.
+    pub(crate) fn start(
+        &self,
+        name: impl Into<String>,
+        role: &[&str],
+        number: u16,
+        more: &[(&str, &str)],
+    ) -> Process {
         let number = number.to_string();
         let arguments = [role, &["--admin", "127.0.0.1:0", "--number", &number]].concat();
         let variables = [
@@ -82,7 +89,7 @@ impl Fleet {
             ("FACTFOLD_LOG", "info"),
             ("FACTFOLD_LOG_FORMAT", "json"),
         ];
-        Process::start(name, self.data.path(), &arguments, &variables)
+        Process::start(name, self.data.path(), &arguments, &[&variables, more].concat())
     }
 
     /// A token for this user.

@@ -4,10 +4,12 @@
 mod balancer;
 mod binary;
 mod cli;
+mod failures;
 mod fleet;
 mod goods;
 mod installation;
 mod kill;
+mod kill_points;
 mod load;
 mod open_transaction;
 mod outage;

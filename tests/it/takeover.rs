@@ -22,7 +22,7 @@ use rdkafka::{
 
 use crate::{
     goods::{add, eur, take},
-    world::{Job, PARTITIONS, PATIENCE, World, home, settings},
+    world::{Job, PARTITIONS, PATIENCE, World, home, settings, wait_until},
 };
 
 /// A predecessor that died, or froze, between its last produce and its commit: an event and its offset, in a transaction
@@ -43,22 +43,8 @@ impl HalfDone {
         producer.init_transactions(PATIENCE).expect("transactions");
         producer.begin_transaction().expect("a transaction");
 
-        let header = Header::new("add", "/tests");
-        let cause = Cause::of(
-            &header,
-            Digest::of("AddGoods", b"{}"),
-            decided,
-            "2026-01-01T00:00:00Z".parse().expect("a time"),
-        );
-        let data = Event::GoodsAdded(GoodsAdded { name: "Tea".into(), price: eur(250), stock: 3 });
-        let event = Recorded { stream: stream.clone(), version: 1, cause, data }.record(Service::Goods);
-        let topic = cluster.topic(Service::Goods.events());
-        let mut record =
-            BaseRecord::<[u8], [u8]>::to(&topic).partition(decided.partition).headers(headers(&event));
-        record.key = event.key.as_deref();
-        record.payload = event.value.as_deref();
-        producer.send(record).map_err(|(error, _)| error).expect("sent");
-
+        let this = Self { producer };
+        this.write(world, stream, decided, 1);
         let group = cluster.namespace.qualify("factfold.goods");
         let member: BaseConsumer = cluster.client().set("group.id", &group).create().expect("a consumer");
         let mut offsets = TopicPartitionList::new();
@@ -68,9 +54,28 @@ impl HalfDone {
             offsets.add_partition_offset(&commands, partition, Offset::Offset(next)).expect("an offset");
         }
         let metadata = member.group_metadata().expect("metadata");
-        producer.send_offsets_to_transaction(&offsets, &metadata, PATIENCE).expect("offsets");
-        producer.flush(PATIENCE).expect("flushed");
-        Self { producer }
+        this.producer.send_offsets_to_transaction(&offsets, &metadata, PATIENCE).expect("offsets");
+        this
+    }
+
+    /// One more event of this command.
+    fn write(&self, world: &World, stream: &StreamId, decided: Position, version: u64) {
+        let header = Header::new("add", "/tests");
+        let cause = Cause::of(
+            &header,
+            Digest::of("AddGoods", b"{}"),
+            decided,
+            "2026-01-01T00:00:00Z".parse().expect("a time"),
+        );
+        let data = Event::GoodsAdded(GoodsAdded { name: "Tea".into(), price: eur(250), stock: 3 });
+        let event = Recorded { stream: stream.clone(), version, cause, data }.record(Service::Goods);
+        let topic = world.cluster.topic(Service::Goods.events());
+        let mut record =
+            BaseRecord::<[u8], [u8]>::to(&topic).partition(decided.partition).headers(headers(&event));
+        record.key = event.key.as_deref();
+        record.payload = event.value.as_deref();
+        self.producer.send(record).map_err(|(error, _)| error).expect("sent");
+        self.producer.flush(PATIENCE).expect("flushed");
     }
 }
 
@@ -94,6 +99,40 @@ async fn a_pending_commit_is_waited_for_and_known() {
     let versions: Vec<u64> =
         world.events::<Event>(Service::Goods).iter().map(|event| event.version).collect();
     assert_eq!(versions, [1, 2]);
+}
+
+/// Rule 7, the order: the ends of the histories are looked up *after* the offset is known. What a zombie writes while the
+/// successor waits for its pending commit lies beyond ends that were looked up before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_while_a_pending_commit_is_waited_for_is_known() {
+    let world = World::new().await;
+    let stream = GoodsId::generate().stream();
+    let first = world.send(Service::Goods, "add", &stream, &add(3)).await;
+    let zombie = HalfDone::begin(&world, &stream, first);
+    let worker = world.start(Job::Goods, settings("successor"));
+    // Longer than it takes to look the ends up, if that did not wait.
+    assert!(!worker.is_live_within(Duration::from_secs(2)), "taken over beside a pending commit");
+    zombie.write(&world, &stream, first, 2);
+    zombie.producer.commit_transaction(PATIENCE).expect("committed");
+    worker.wait_for_partitions(PARTITIONS as usize);
+
+    world.send(Service::Goods, "take", &stream, &take(1)).await;
+    world.wait_for_traces(Service::Goods, 2);
+    let versions: Vec<u64> =
+        world.events::<Event>(Service::Goods).iter().map(|event| event.version).collect();
+    assert_eq!(versions, [1, 2, 3]);
+}
+
+/// Rule 6: a start is committed at once. Without that, the first crash after a first event, however late, would leave a
+/// history without an offset in the other partitions' group, which nobody may guess.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_is_committed_at_once() {
+    let world = World::new().await;
+    let worker = world.start(Job::Goods, settings("one"));
+    wait_until("the start of each partition is committed", || {
+        world.committed("factfold.goods", Service::Goods.commands()) == [Some(0); PARTITIONS as usize]
+    });
+    worker.stop().expect("stopped");
 }
 
 /// The same, but the predecessor's transaction is aborted: what it wrote never was, and the command is decided.

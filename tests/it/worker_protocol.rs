@@ -206,6 +206,23 @@ async fn partitions_move_under_load() {
     assert_eq!(world.outcomes(Service::Goods), []);
 }
 
+/// Rule 2: a static member that comes back is no rebalance. The others keep what they have, and get no more while it is away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_is_no_rebalance() {
+    let world = World::new().await;
+    let first = world.start(Job::Goods, settings("first"));
+    let second = world.start(Job::Goods, settings("second"));
+    let half = PARTITIONS as usize / 2;
+    first.wait_for_partitions(half);
+    second.wait_for_partitions(half);
+    first.stop().expect("stopped");
+    // A member that leaves is missed with the next heartbeat, one a second; one that is expected back, after 6 s.
+    assert!(!second.has_other_than(half, Duration::from_secs(3)), "the partitions were given away");
+    let first = world.start(Job::Goods, settings("first"));
+    first.wait_for_partitions(half);
+    assert_eq!(second.status.live_partitions(), half);
+}
+
 /// Rule 2: a twin with the same ids takes over, and the first one stops and names the id, instead of fighting.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_twin_fences_the_first_which_stops_and_names_the_id() {

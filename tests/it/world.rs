@@ -171,6 +171,19 @@ impl World {
         client.commit(&offsets, CommitMode::Sync).expect("committed");
     }
 
+    /// The committed offset of each partition.
+    pub(crate) fn committed(&self, group: &str, topic: Topic) -> [Option<i64>; PARTITIONS as usize] {
+        let group = self.cluster.namespace.qualify(group);
+        let client: BaseConsumer = self.cluster.client().set("group.id", &group).create().expect("a client");
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_range(&self.cluster.topic(topic), 0, PARTITIONS - 1);
+        let committed = client.committed_offsets(asked, PATIENCE).expect("offsets");
+        std::array::from_fn(|partition| match committed.elements()[partition].offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        })
+    }
+
     /// Starts a worker.
     pub(crate) fn start(&self, job: Job, settings: Settings) -> Running {
         let (sender, result) = mpsc::channel();
@@ -205,11 +218,16 @@ impl Running {
 
     /// Whether it works on any partition before so much time is over.
     pub(crate) fn is_live_within(&self, time: Duration) -> bool {
+        self.has_other_than(0, time)
+    }
+
+    /// Whether it works on more or fewer partitions before so much time is over.
+    pub(crate) fn has_other_than(&self, partitions: usize, time: Duration) -> bool {
         let deadline = Instant::now() + time;
-        while Instant::now() < deadline && self.status.live_partitions() == 0 {
+        while Instant::now() < deadline && self.status.live_partitions() == partitions {
             std::thread::park_timeout(Duration::from_millis(20));
         }
-        self.status.live_partitions() > 0
+        self.status.live_partitions() != partitions
     }
 
     /// Waits until it stops by itself, and says why.

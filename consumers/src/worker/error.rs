@@ -107,6 +107,9 @@ pub enum Error {
         /// The consumer group.
         group: String,
     },
+    /// A predecessor committed while its partition was taken over. Never stops a worker: it is taken over again.
+    #[error("somebody else committed while the partition was taken over")]
+    Overtaken,
     /// The operating system gives no more threads.
     #[error("starting a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -120,6 +123,6 @@ impl Error {
 
     /// Whether trying the same again may help.
     pub(super) fn passes(&self) -> bool {
-        matches!(self, Self::Kafka { .. } | Self::ShuttingDown)
+        matches!(self, Self::Kafka { .. } | Self::Overtaken | Self::ShuttingDown)
     }
 }

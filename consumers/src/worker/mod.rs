@@ -17,6 +17,7 @@ pub mod deciding;
 mod error;
 mod layout;
 mod owed;
+pub mod points;
 mod processor;
 pub mod reacting;
 mod settings;
@@ -34,6 +35,7 @@ use std::{
 };
 
 use factfold_schemas::{kafka, kafka::Cluster, topics::Topic};
+use fail::fail_point;
 use rdkafka::{
     Message as _, config::RDKafkaLogLevel, consumer::Consumer as _, error::KafkaError,
     message::BorrowedMessage, types::RDKafkaErrorCode,
@@ -208,6 +210,7 @@ impl<P: Processor> Worker<P> {
             if batch.is_empty() && !self.owed.is_due() {
                 continue;
             }
+            fail_point!("worker::gathered");
             let next = next_offsets(&batch);
             match self.transact(consumer, &batch, &next) {
                 Ok(written) => self.move_on(&next, &written, batch.len()),
@@ -272,6 +275,7 @@ impl<P: Processor> Worker<P> {
                 // The callback has paused them.
                 Change::Assigned(partitions) => self.take_paused(&partitions)?,
             }
+            fail_point!("worker::rebalanced");
         }
         self.show_live_partitions();
         Ok(())
@@ -341,7 +345,9 @@ impl<P: Processor> Worker<P> {
             self.status.0.folded_records.fetch_add(folded, Ordering::Relaxed);
             if is_start {
                 self.owed.start(partition, next);
+                fail_point!("worker::start-owed");
             }
+            fail_point!("worker::adopted");
             if !self.assignment.is_taking() {
                 tracing::info!(
                     group = self.group,
@@ -378,11 +384,13 @@ impl<P: Processor> Worker<P> {
             owed.pass(next);
             return Ok(Written::new());
         }
+        fail_point!("worker::processed");
         let began = Instant::now();
         let lost = || Failure::NothingCommitted(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
         // The fence is the consumer's generation, read right before (rule 4).
         let group = consumer.group_metadata().filter(|_| !consumer.assignment_lost()).ok_or_else(lost)?;
         let offsets = owed.with(next).into_iter().map(|(partition, next)| (partition, Some(next)));
+        fail_point!("worker::before-begin");
         let result = transactions.run(&consumer::list(consumer, offsets), &group, |transaction| {
             loop {
                 out.drain(..).try_for_each(|record| transaction.send(&record))?;
@@ -399,12 +407,15 @@ impl<P: Processor> Worker<P> {
 
     /// It is done: now, and not before, memory follows (rule 17).
     fn move_on(&mut self, next: &BTreeMap<TopicPartition, i64>, written: &Written, records: usize) {
+        fail_point!("worker::before-memory");
         self.processor.committed(written);
+        fail_point!("worker::between-memories");
         for (partition, next) in next {
             self.assignment.advance(*partition, *next);
         }
         self.status.0.records.fetch_add(records as u64, Ordering::Relaxed);
         metrics::counter!("factfold_records_total", "group" => self.group.clone()).increment(records as u64);
+        fail_point!("worker::moved-on");
     }
 
     /// The transaction was not committed, or nobody knows (rule 14).
@@ -414,6 +425,7 @@ impl<P: Processor> Worker<P> {
         next: &BTreeMap<TopicPartition, i64>,
         failure: Failure,
     ) -> Result<(), Error> {
+        fail_point!("worker::before-recovery");
         self.processor.discarded();
         self.out.clear();
         let partitions: Vec<TopicPartition> = next.keys().copied().collect();

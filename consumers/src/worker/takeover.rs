@@ -16,6 +16,7 @@ use factfold_schemas::{
     kafka::{Cluster, incoming},
     topics::Topic,
 };
+use fail::fail_point;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -93,8 +94,10 @@ impl Takeover {
         results: &Sender<Result<Taken<H>, Error>>,
     ) -> Result<(), Error> {
         let clients = Clients::connect(self)?;
+        fail_point!("takeover::before-offsets");
         let partitions: Vec<TopicPartition> = left.iter().map(|(partition, _)| *partition).collect();
         let committed = clients.committed(&partitions)?;
+        fail_point!("takeover::before-watermarks");
         let histories = clients.histories::<H>(&partitions)?;
         while let Some((partition, state)) = left.last_mut() {
             let partition = *partition;
@@ -104,8 +107,14 @@ impl Takeover {
             let committed = committed.get(&partition).copied();
             let next = match committed {
                 Some(next) => next,
-                None => self.start(&clients, partition, &histories)?,
+                None => match self.start(&clients, partition, &histories) {
+                    Err(wrong @ Error::NoOffset { .. }) => {
+                        return Err(clients.unless_overtaken(partition, committed, wrong));
+                    }
+                    start => start?,
+                },
             };
+            fail_point!("takeover::before-hydrate");
             let (folded, decided) = match clients.hydrate(&histories, next, state, self) {
                 Err(Error::Superseded) => {
                     left.pop();
@@ -113,6 +122,7 @@ impl Takeover {
                 }
                 result => result?,
             };
+            fail_point!("takeover::hydrated");
             let (low, high) = clients.watermarks(partition)?;
             let but = match decided {
                 _ if next < low => Some(format!("but its log begins at {low}")),
@@ -121,13 +131,15 @@ impl Takeover {
                 _ => None,
             };
             if let Some(but) = but {
-                let (topic, partition) = partition;
-                return Err(Error::NotTheSameLog { topic, partition, committed: next, but });
+                let (topic, number) = partition;
+                let wrong = Error::NotTheSameLog { topic, partition: number, committed: next, but };
+                return Err(clients.unless_overtaken(partition, committed, wrong));
             }
             tracing::debug!(
                 group = self.group, kafka.topic = %partition.0, kafka.partition = partition.1, kafka.offset = next,
                 folded, duration_ms = began.elapsed().as_millis(), "taken over"
             );
+            fail_point!("takeover::checked");
             let is_start = committed.is_none();
             if let Some((_, state)) = left.pop() {
                 // The loop is gone only when the worker stops.
@@ -208,6 +220,9 @@ impl<'a> Clients<'a> {
                 .set("auto.offset.reset", "error")
                 .set("isolation.level", isolation)
                 .set("fetch.queue.backoff.ms", "1")
+                // At the end of one partition nothing more is wanted, but the broker would keep the connection waiting for more
+                // before it serves the next partition: for half a second each by default.
+                .set("fetch.wait.max.ms", "5")
                 .set("queued.max.messages.kbytes", "65536")
                 .create()
                 .map_err(Error::kafka("making a client for a takeover"))
@@ -239,6 +254,16 @@ impl<'a> Clients<'a> {
             }
         }
         Ok(offsets)
+    }
+
+    /// This is wrong, unless only our answer is old: a predecessor that was alive when we asked may have committed since, both
+    /// decisions and offset, and the histories show it.
+    fn unless_overtaken(&self, partition: TopicPartition, committed: Option<i64>, wrong: Error) -> Error {
+        match self.committed(&[partition]) {
+            Ok(now) if now.get(&partition).copied() == committed => wrong,
+            Ok(_) => Error::Overtaken,
+            Err(error) => error,
+        }
     }
 
     fn find<'l>(

@@ -20,6 +20,7 @@ use factfold_schemas::{
     kafka::{Cluster, headers},
     topics::{REPLIES, Topic},
 };
+use fail::fail_point;
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, TopicPartitionList,
     config::RDKafkaLogLevel,
@@ -100,18 +101,9 @@ impl Transactions {
         shutdown: &Shutdown,
     ) -> Result<Self, Error> {
         let timeout = settings.transaction_timeout.min(settings.session_timeout);
-        let mut config = cluster.client();
-        config
-            .set("transaction.timeout.ms", timeout.as_millis().to_string())
-            .set("linger.ms", "0")
-            // The second of two transactions in a row often meets the end of the first, and is tried again after this.
-            .set("retry.backoff.ms", "1")
-            .set("message.max.bytes", "2500000")
-            .set("queue.buffering.max.messages", "1000000")
-            .set("queue.buffering.max.kbytes", "262144");
         let names = Topic::all().zip(1..).map(|(t, number)| (Target::Topic(t), (cluster.topic(t), number)));
         let mut transactions = Self {
-            config,
+            config: config(cluster, timeout),
             ids: (0..settings.turns.max(1))
                 .map(|turn| format!("{group}-{}-{turn}", settings.instance))
                 .collect(),
@@ -146,6 +138,7 @@ impl Transactions {
         let done = producer
             .begin_transaction()
             .map_err(Failure::NothingCommitted)
+            .inspect(|()| fail_point!("worker::begun"))
             .and_then(|()| work(&open))
             .inspect(|()| steps.done("work_ms"))
             .and_then(|()| open.send_offsets(offsets, group).map_err(Failure::NothingCommitted))
@@ -161,7 +154,7 @@ impl Transactions {
             return done.map(|(_, written)| written);
         }
         let slow = done.as_ref().is_ok_and(|(commit_took, _)| *commit_took > SLOW_COMMIT);
-        if done.is_err() || slow || producer.context().saw_transport_error() {
+        if done.is_err() || slow || saw_transport_error(producer) {
             if matches!(done, Err(Failure::NothingCommitted(_) | Failure::Stopped(_))) {
                 abort(producer, self.timeout);
             }
@@ -230,6 +223,7 @@ impl Transactions {
 
     /// Puts a fresh producer in the place of the one whose turn it is.
     fn replace(&mut self) -> Result<(), Failure> {
+        fail_point!("worker::before-replace");
         let fresh = self.initialize(self.turn).map_err(Failure::Stopped)?;
         self.producers[self.turn] = fresh;
         Ok(())
@@ -266,6 +260,24 @@ impl Transactions {
             }
         }
     }
+}
+
+/// The settings of a transactional producer.
+fn config(cluster: &Cluster, timeout: Duration) -> ClientConfig {
+    let mut config = cluster.client();
+    // A connection that the other side closed is logged at this level, and often reported in no other way.
+    if !matches!(config.log_level, RDKafkaLogLevel::Debug) {
+        config.set_log_level(RDKafkaLogLevel::Info);
+    }
+    config
+        .set("transaction.timeout.ms", timeout.as_millis().to_string())
+        .set("linger.ms", "0")
+        // The second of two transactions in a row often meets the end of the first, and is tried again after this.
+        .set("retry.backoff.ms", "1")
+        .set("message.max.bytes", "2500000")
+        .set("queue.buffering.max.messages", "1000000")
+        .set("queue.buffering.max.kbytes", "262144");
+    config
 }
 
 /// How long each step of a transaction took, in milliseconds.
@@ -325,11 +337,13 @@ impl Open<'_> {
     }
 
     fn send_offsets(&self, offsets: &TopicPartitionList, group: &ConsumerGroupMetadata) -> KafkaResult<()> {
+        fail_point!("worker::before-offsets", |_| Err(injected()));
         self.producer.send_offsets_to_transaction(offsets, group, self.left())
     }
 
     /// Waits until everything has arrived.
     fn deliver(&self) -> Result<(), Failure> {
+        fail_point!("worker::before-deliver", |_| Err(Failure::NothingCommitted(injected())));
         while self.producer.in_flight_count() > 0 && Instant::now() < self.deadline {
             look_in(self.producer);
         }
@@ -346,9 +360,13 @@ impl Open<'_> {
     /// Commits, and says how long that took.
     fn commit(&self) -> Result<Duration, Failure> {
         let began = Instant::now();
+        fail_point!("worker::before-commit", |_| Err(Failure::Unknown(injected())));
         loop {
             match self.producer.commit_transaction(self.left()) {
-                Ok(()) => return Ok(began.elapsed()),
+                Ok(()) => {
+                    fail_point!("worker::committed", |_| Err(Failure::Unknown(injected())));
+                    return Ok(began.elapsed());
+                }
                 Err(KafkaError::Transaction(error))
                     if error.is_retriable() && Instant::now() < self.deadline =>
                 {
@@ -360,6 +378,7 @@ impl Open<'_> {
     }
 
     fn left(&self) -> Duration {
+        fail_point!("worker::no-time", |_| Duration::ZERO);
         self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 }
@@ -373,10 +392,20 @@ fn look_in(producer: &Producer) {
     }
 }
 
+/// Whether anything went wrong on the wire until now. librdkafka only queues its reports, and committing serves none of
+/// them: one poll serves one, so it takes as many as there are.
+fn saw_transport_error(producer: &Producer) -> bool {
+    while producer.in_flight_count() > 0 && !producer.context().saw_transport_error() {
+        producer.poll(Duration::ZERO);
+    }
+    producer.context().saw_transport_error()
+}
+
 /// Gives a transaction up. With messages in flight an abort would block, so they are purged first (rule 13). Whether it
 /// succeeds does not matter: the successor's initialization aborts what is still open.
 fn abort(producer: &Producer, timeout: Duration) {
     let deadline = Instant::now() + timeout;
+    fail_point!("worker::before-abort");
     producer.purge(PurgeConfig::default().queue().inflight());
     while producer.in_flight_count() > 0 && Instant::now() < deadline {
         look_in(producer);
@@ -384,6 +413,12 @@ fn abort(producer: &Producer, timeout: Duration) {
     if let Err(error) = producer.abort_transaction(timeout) {
         tracing::debug!(%error, "aborting: left to the successor");
     }
+}
+
+/// What a failpoint puts in the place of an error that brokers cannot be made to give.
+#[cfg(feature = "failpoints")]
+fn injected() -> KafkaError {
+    KafkaError::Global(RDKafkaErrorCode::Fail)
 }
 
 /// Whether trying again cannot help: the cluster does not let us.
@@ -402,6 +437,7 @@ fn is_refused(error: &KafkaError) -> bool {
 
 impl Watch {
     fn saw_transport_error(&self) -> bool {
+        fail_point!("worker::transport-error", |_| true);
         self.transport_error.load(Ordering::Relaxed)
     }
 
@@ -421,8 +457,13 @@ impl Watch {
 }
 
 impl ClientContext for Watch {
+    /// A connection that was closed under a request (`FAIL`), and a request that was given up (`REQTMOUT`), are no errors to
+    /// librdkafka: it connects and sends again by itself, and only its log knows.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         super::log(level, facility, message);
+        if matches!(facility, "FAIL" | "REQTMOUT") && !matches!(level, RDKafkaLogLevel::Debug) {
+            self.transport_error.store(true, Ordering::Relaxed);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -448,6 +489,52 @@ impl ProducerContext for Watch {
             Err((error, _)) => {
                 *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.clone());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, net::TcpListener, thread};
+
+    use super::*;
+
+    /// Rule 15: a connection that broke is heard of though nobody polled, as during a commit. Seen failing without the polls,
+    /// without the look at the log, and with the log level of the other clients.
+    #[test]
+    fn a_connection_that_broke_is_heard_of_when_asked() {
+        // Two brokers: that all of them are down would be reported as an error. These never answer, and one hangs up.
+        let brokers = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let addresses =
+            brokers.each_ref().map(|broker| broker.local_addr().expect("its address").to_string());
+        let cluster = Cluster { brokers: addresses.join(","), ..Cluster::default() };
+        let mut config = config(&cluster, Duration::from_secs(10));
+        let producer: Producer = config
+            .set("transactional.id", "a")
+            .create_with_context(Watch::default())
+            .expect("a producer, which asks nobody yet");
+        // Less than what librdkafka gives a broker to answer, after which it reports an error.
+        let deadline = Instant::now() + Duration::from_secs(5);
+
+        let mut connection = loop {
+            let connections = brokers.iter().map(|broker| {
+                broker.set_nonblocking(true)?;
+                broker.accept()
+            });
+            if let Some((connection, _)) = connections.filter_map(Result::ok).next() {
+                break connection;
+            }
+            assert!(Instant::now() < deadline, "nobody came");
+            thread::yield_now();
+        };
+        connection.set_nonblocking(false).expect("a socket");
+        assert!(connection.read(&mut [0; 64]).expect("a request") > 0);
+        assert!(!saw_transport_error(&producer));
+
+        drop(connection);
+        while !saw_transport_error(&producer) {
+            assert!(Instant::now() < deadline, "nothing was heard of it");
+            thread::yield_now();
         }
     }
 }

@@ -13,6 +13,7 @@ mod batch;
 mod checkpoint;
 mod floor;
 mod history;
+pub mod points;
 mod record;
 mod retry;
 mod session;

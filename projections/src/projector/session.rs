@@ -7,6 +7,7 @@ use std::{
 };
 
 use factfold_schemas::kafka::Cluster;
+use fail::fail_point;
 use metrics::{counter, gauge, histogram};
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::watch;
@@ -95,7 +96,9 @@ impl Session {
         }
         let mut database = in_time(PgConnection::connect_with(&self.database)).await?;
         let mut source = Source::connect(&self.cluster, self.projection)?;
+        fail_point!("projector::connected");
         self.resume(&mut database, &mut source).await?;
+        fail_point!("projector::resumed");
         tracing::debug!(projection.name = self.projection.name(), "following");
 
         let (mut written, mut measured) = (Instant::now(), None::<Instant>);
@@ -103,8 +106,11 @@ impl Session {
             let batch = source.gather()?;
             if !batch.entries.is_empty() || (!batch.moves.is_empty() && written.elapsed() >= MARKERS_INTERVAL)
             {
+                fail_point!("projector::gathered");
                 in_time(self.commit(&mut database, &batch)).await?;
+                fail_point!("projector::before-memory");
                 source.committed(&batch);
+                fail_point!("projector::moved-on");
                 written = Instant::now();
                 backoff.reset();
             }
@@ -141,7 +147,9 @@ impl Session {
             }
         }
         let starts: Vec<_> = extents.iter().map(|(place, extent)| (*place, extent.low)).collect();
+        fail_point!("projector::checkpoints-read");
         checkpoint::create(database, self.projection, &starts).await?;
+        fail_point!("projector::checkpoints-made");
         checkpoint::note_failure(database, self.projection, None).await?;
         Ok(source.start(checkpoint::load(database, self.projection).await?)?)
     }
@@ -161,9 +169,13 @@ impl Session {
         let begun = Instant::now();
         async {
             let mut transaction = database.begin().await?;
+            fail_point!("projector::begun");
             checkpoint::advance(&mut transaction, self.projection, &self.cluster.namespace, batch).await?;
+            fail_point!("projector::checkpoint-moved", |_| Err(injected()));
             self.write(&mut transaction, batch).await?;
+            fail_point!("projector::rows-written", |_| Err(injected()));
             transaction.commit().await?;
+            fail_point!("projector::committed", |_| Err(injected()));
             tracing::debug!(duration_ms = begun.elapsed().as_secs_f64() * 1e3, "committed");
             Ok::<_, Stop>(())
         }
@@ -220,6 +232,12 @@ async fn in_time<T, E: From<sqlx::Error>>(work: impl Future<Output = Result<T, E
         Ok(done) => done,
         Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into()),
     }
+}
+
+/// What a failpoint puts in the place of a connection that breaks.
+#[cfg(feature = "failpoints")]
+fn injected() -> Stop {
+    sqlx::Error::Io(io::ErrorKind::ConnectionReset.into()).into()
 }
 
 /// The traces that meet in this batch: the last step of each, from the request to the commit.

@@ -1,0 +1,182 @@
+//! When things fail (rules 13 to 15): a worker in a process of its own meets errors that no broker can be made to give, and
+//! everything is decided once all the same.
+
+use std::{
+    os::unix::process::ExitStatusExt as _,
+    time::{Duration, Instant},
+};
+
+use factfold_schemas::{
+    goods::Event,
+    ids::{GoodsId, StreamId},
+    topics::Service,
+};
+use tokio::time::timeout;
+
+use crate::{
+    fleet::Fleet,
+    goods::{add, take},
+    process::Process,
+    world::PATIENCE,
+};
+
+/// How many commands lie there when it fails.
+const BATCH: usize = 10;
+
+/// Goods, and a group that has begun: the first transaction is about the first command, and about nothing else.
+struct Goods {
+    fleet: Fleet,
+    stream: StreamId,
+    sent: usize,
+}
+
+impl Goods {
+    async fn new() -> Self {
+        let fleet = Fleet::new().await;
+        fleet.world.reset_offsets("factfold.goods", Service::Goods.commands());
+        let mut goods = Self { fleet, stream: GoodsId::generate().stream(), sent: 0 };
+        goods.fleet.world.send(Service::Goods, "add", &goods.stream, &add(1_000)).await;
+        goods.sent = 1;
+        goods
+    }
+
+    fn start(&self, variables: &[(&str, &str)]) -> Process {
+        self.fleet.start("the worker", &["worker", "--service", "goods"], 1, variables)
+    }
+
+    async fn take(&mut self, times: usize) {
+        for _ in 0..times {
+            let id = format!("take-{}", self.sent);
+            self.fleet.world.send(Service::Goods, &id, &self.stream, &take(1)).await;
+            self.sent += 1;
+        }
+    }
+
+    fn wait(&self) {
+        self.fleet.world.wait_for_traces(Service::Goods, self.sent);
+    }
+
+    /// A first transaction that is well, and a second that meets this.
+    async fn second_fails(&mut self, failing: &str) -> Process {
+        let worker = self.start(&[("FAILPOINTS", failing)]);
+        self.wait();
+        self.take(BATCH).await;
+        self.wait();
+        self.take(BATCH).await;
+        self.wait();
+        worker
+    }
+
+    /// Every command gave one event, on top of the one before.
+    async fn each_once(self, worker: Process) {
+        worker.stop().await;
+        let events = self.fleet.world.events::<Event>(Service::Goods);
+        let versions: Vec<u64> = events.iter().map(|event| event.version).collect();
+        assert_eq!(versions, (1..=self.sent as u64).collect::<Vec<_>>());
+        assert_eq!(self.fleet.world.outcomes(Service::Goods), []);
+    }
+}
+
+/// How often it said that.
+fn said(worker: &Process, message: &str) -> usize {
+    let lines = worker.lines(0);
+    lines.iter().filter(|line| line["message"].as_str().is_some_and(|said| said.starts_with(message))).count()
+}
+
+const GOING_BACK: &str = "nothing was committed: going back";
+const NOBODY_KNOWS: &str = "nobody knows whether it was committed";
+const TAKEN_OVER: &str = "all partitions are taken over";
+
+/// Rule 14, before commit was called: nothing happened, so the batch is read and decided again, on the states as they were
+/// before it; nothing is taken over anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_committed_is_decided_again() {
+    for point in ["worker::before-offsets", "worker::before-deliver"] {
+        let mut goods = Goods::new().await;
+        let worker = goods.second_fails(&format!("{point}=1*off->1*return")).await;
+        assert_eq!((said(&worker, GOING_BACK), said(&worker, TAKEN_OVER)), (1, 1), "{}", worker.tail());
+        goods.each_once(worker).await;
+    }
+}
+
+/// Rule 14, an answer that got lost: whether it was committed or not, the log is asked, and memory is not believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_outcome_is_found_out() {
+    for point in ["worker::before-commit", "worker::committed"] {
+        let mut goods = Goods::new().await;
+        let worker = goods.second_fails(&format!("{point}=1*off->1*return")).await;
+        assert_eq!((said(&worker, NOBODY_KNOWS), said(&worker, TAKEN_OVER)), (1, 2), "{}", worker.tail());
+        goods.each_once(worker).await;
+    }
+}
+
+/// Rule 14, a commit that says it may be asked again is asked again: nothing is taken over for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_may_be_repeated_is_repeated() {
+    let mut goods = Goods::new().await;
+    // Of each transaction there are two looks at the time: for the offsets and for the commit.
+    let worker = goods.second_fails("worker::no-time=3*off->1*return").await;
+    assert_eq!((said(&worker, NOBODY_KNOWS), said(&worker, TAKEN_OVER)), (0, 1), "{}", worker.tail());
+    goods.each_once(worker).await;
+}
+
+/// Rule 13: an abort with records in flight waits for somebody to take their reports, so they are purged and taken first.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_with_records_in_flight_does_not_block() {
+    let mut goods = Goods::new().await;
+    let worker = goods.start(&[("FAILPOINTS", "worker::before-deliver=1*off->1*return")]);
+    goods.wait();
+    goods.take(BATCH).await;
+    let began = Instant::now();
+    goods.wait();
+    // It would wait for as long as a transaction may take: 5 s.
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(said(&worker, GOING_BACK), 1);
+    goods.each_once(worker).await;
+}
+
+/// Rule 15: a producer with a doubtful past is replaced, and one without is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_with_a_doubtful_past_is_replaced() {
+    let mut goods = Goods::new().await;
+    for failing in [
+        "worker::before-deliver=1*return",
+        "worker::committed=1*return",
+        "worker::before-commit=1*sleep(1100)",
+        "worker::transport-error=1*return",
+    ] {
+        // The sign of it: it dies of it.
+        let mut worker = goods.start(&[("FAILPOINTS", failing), ("KILLPOINT", "worker::before-replace@1")]);
+        let status = timeout(PATIENCE, worker.ended()).await;
+        let status = status.unwrap_or_else(|_| panic!("not after {failing}: {}", worker.tail()));
+        assert_eq!(status.signal(), Some(9), "{failing}: {}", worker.tail());
+        goods.take(1).await;
+    }
+    let worker = goods.start(&[("KILLPOINT", "worker::before-replace@1")]);
+    goods.wait();
+    goods.take(BATCH).await;
+    goods.wait();
+    goods.each_once(worker).await;
+}
+
+/// Rule 14, at the start: whatever an earlier process left open under any of the ids is finished before the group is joined.
+/// Else its partitions would have to wait until the broker gives that transaction up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_finishes_what_is_open_under_each_of_its_ids() {
+    let patient = [("FACTFOLD_TRANSACTION_TIMEOUT_MS", "60000"), ("FACTFOLD_SESSION_TIMEOUT_MS", "60000")];
+    for turn in ["1", "2", "3"] {
+        let mut goods = Goods::new().await;
+        let point = format!("worker::before-commit@{turn}");
+        let mut worker = goods.start(&[patient[0], patient[1], ("KILLPOINT", &point)]);
+        for _ in 1..turn.parse().expect("a number") {
+            goods.wait();
+            goods.take(1).await;
+        }
+        assert_eq!(worker.ended().await.signal(), Some(9), "{}", worker.tail());
+        let began = Instant::now();
+        let worker = goods.start(&patient);
+        goods.wait();
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+        goods.each_once(worker).await;
+    }
+}
