@@ -52,6 +52,11 @@ impl Assignment {
         self.partitions.remove(&partition);
     }
 
+    /// All that are ours, worked on or still being taken over.
+    pub(super) fn all(&self) -> Vec<TopicPartition> {
+        self.partitions.keys().copied().collect()
+    }
+
     /// The next offset of a partition that is being worked on.
     pub(super) fn next(&self, partition: TopicPartition) -> Option<i64> {
         match self.partitions.get(&partition) {

@@ -101,6 +101,12 @@ pub enum Error {
     /// A takeover came late: a later one has the partition's store. Never stops a worker.
     #[error("the partition was taken over anew meanwhile")]
     Superseded,
+    /// A late request of our own took our place in the group. Never stops a worker: it joins again.
+    #[error("our place in the group `{group}` was taken by a late request of our own")]
+    Displaced {
+        /// The consumer group.
+        group: String,
+    },
     /// A predecessor committed while its partition was taken over. Never stops a worker: it is taken over again.
     #[error("somebody else committed while the partition was taken over")]
     Overtaken,

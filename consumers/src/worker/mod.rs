@@ -183,27 +183,39 @@ impl<P: Processor> Worker<P> {
     /// Works until told to stop, or until something is wrong that a person must look at.
     pub fn run(mut self) -> Result<(), Error> {
         let inputs = self.processor.inputs();
-        let consumer = consumer::join(&self.cluster, &self.group, &inputs, &self.settings)?;
+        loop {
+            let consumer = consumer::join(&self.cluster, &self.group, &inputs, &self.settings)?;
+            match self.work(&consumer) {
+                Err(error @ Error::Displaced { .. }) => {
+                    tracing::warn!(%error, "joining again");
+                    self.give_up(self.assignment.all());
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    fn work(&mut self, consumer: &Consumer) -> Result<(), Error> {
         while !self.shutdown.is_set() {
-            self.tidy(&consumer)?;
+            self.tidy(consumer)?;
             // Rebalances happen while gathering, and only there: no transaction is open then (rule 3).
-            let mut batch = self.gather(&consumer)?;
-            self.follow_rebalances(&consumer)?;
-            self.adopt_what_was_taken_over(&consumer)?;
+            let mut batch = self.gather(consumer)?;
+            self.follow_rebalances(consumer)?;
+            self.adopt_what_was_taken_over(consumer)?;
             batch.retain(|record| self.is_due(record));
             if batch.is_empty() && !self.owed.is_due() {
                 continue;
             }
             fail_point!("worker::gathered");
             let next = next_offsets(&batch);
-            match self.transact(&consumer, &batch, &next) {
+            match self.transact(consumer, &batch, &next) {
                 Ok(written) => self.move_on(&next, &written, batch.len()),
-                Err(failure) => self.recover(&consumer, &next, failure)?,
+                Err(failure) => self.recover(consumer, &next, failure)?,
             }
         }
         self.owed.hurry();
         if self.owed.is_due()
-            && let Err(error) = self.transact(&consumer, &[], &BTreeMap::new())
+            && let Err(error) = self.transact(consumer, &[], &BTreeMap::new())
         {
             tracing::debug!(
                 group = self.group,
@@ -237,9 +249,7 @@ impl<P: Processor> Worker<P> {
                         batch.push(Gathered { topic, message });
                     }
                 }
-                Some(Err(error)) if consumer::is_fenced(&error) => {
-                    return Err(Error::Fenced { id: self.settings.instance.clone() });
-                }
+                Some(Err(error)) if consumer::is_fenced(&error) => return Err(self.fenced(consumer)?),
                 Some(Err(error)) if consumer::is_out_of_range(&error) && !self.assignment.is_taking() => {
                     // Not the placeholder of a partition that is just being taken over: the log was cut under us. Taking
                     // over again finds out, and says so.
@@ -257,13 +267,7 @@ impl<P: Processor> Worker<P> {
     fn follow_rebalances(&mut self, consumer: &Consumer) -> Result<(), Error> {
         for change in consumer::changes(consumer) {
             match change {
-                Change::Revoked(partitions) => {
-                    for partition in partitions {
-                        self.assignment.revoke(partition);
-                        self.processor.save(partition);
-                        self.forget(partition);
-                    }
-                }
+                Change::Revoked(partitions) => self.give_up(partitions),
                 // The callback has paused them.
                 Change::Assigned(partitions) => self.take_paused(&partitions)?,
             }
@@ -271,6 +275,25 @@ impl<P: Processor> Worker<P> {
         }
         self.show_live_partitions();
         Ok(())
+    }
+
+    /// Forgets these partitions: they are ours no more.
+    fn give_up(&mut self, partitions: Vec<TopicPartition>) {
+        for partition in partitions {
+            self.assignment.revoke(partition);
+            self.processor.save(partition);
+            self.forget(partition);
+        }
+    }
+
+    /// Somebody has our place in the group. A twin fences our producers before it joins (rule 14), so where they are not
+    /// fenced it was ourselves: a request to join that got lost on its way, when a coordinator died, and came late.
+    fn fenced(&mut self, consumer: &Consumer) -> Result<Error, Error> {
+        let fenced = Error::Fenced { id: self.settings.instance.clone() };
+        let Some(member) = consumer.group_metadata() else { return Ok(fenced) };
+        let offsets = consumer::list(consumer, [((self.processor.inputs()[0], 0), Some(0))]);
+        let is_ours = self.transactions.are_ours(&offsets, &member)?;
+        Ok(if is_ours { Error::Displaced { group: self.group.clone() } } else { fenced })
     }
 
     fn show_live_partitions(&self) {

@@ -164,6 +164,49 @@ impl Transactions {
         done.map(|(_, written)| written)
     }
 
+    /// Whether the ids of all producers are certainly still ours, as the broker knows it. To be asked with the metadata of
+    /// a member that was fenced: nothing is ever committed, since the coordinator of transactions looks at the producer
+    /// first, and that of the group at the member then; and it is aborted either way.
+    pub(super) fn are_ours(
+        &mut self,
+        offsets: &TopicPartitionList,
+        fenced_member: &ConsumerGroupMetadata,
+    ) -> Result<bool, Error> {
+        let deadline = Instant::now() + self.timeout;
+        let ask = |producer: &Producer| {
+            let open = Open { producer, names: &self.names, deadline };
+            let answer = producer.begin_transaction().and_then(|()| {
+                loop {
+                    match open.send_offsets(offsets, fenced_member) {
+                        Err(KafkaError::Transaction(error))
+                            if error.is_retriable() && Instant::now() < deadline => {}
+                        answer => return answer,
+                    }
+                }
+            });
+            // What stopped it, if anything, must be the member. Whatever else is in doubt.
+            match answer {
+                Ok(()) => true,
+                Err(error) => matches!(
+                    error.rdkafka_error_code(),
+                    Some(
+                        RDKafkaErrorCode::FencedInstanceId
+                            | RDKafkaErrorCode::UnknownMemberId
+                            | RDKafkaErrorCode::IllegalGeneration
+                    )
+                ),
+            }
+        };
+        let ours = self.producers.iter().all(ask);
+        if ours {
+            for turn in 0..self.producers.len() {
+                abort(&self.producers[turn], self.timeout);
+                self.producers[turn] = self.initialize(turn)?;
+            }
+        }
+        Ok(ours)
+    }
+
     /// Tells a twin that has our id from a broker that gave up on a transaction which was open for too long: both bump the
     /// epoch, but the broker only does so after the timeout.
     fn unmask(&self, failure: Failure, started: Instant) -> Failure {
