@@ -60,6 +60,8 @@ pub(super) fn join(
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
+        // A few batches ahead, and no more: every worker has this much.
+        .set("queued.max.messages.kbytes", "16384")
         // A record that is there is fetched at once, also after an idle moment.
         .set("fetch.queue.backoff.ms", "1")
         .create_with_context(Rebalances { topics, changes: Mutex::default() })

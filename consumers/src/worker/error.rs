@@ -1,9 +1,9 @@
-//! Why a worker stops. What passes by itself (a broker away, a rebalance) is not here: the worker goes on.
+//! What a worker cannot go on with as it is. Most of it stops the worker; what passes by itself says so.
 
 use factfold_schemas::{position::Position, topics::Topic};
 use rdkafka::error::KafkaError;
 
-/// Why a worker stops: something that a person must look at.
+/// Why a worker stops, which a person must look at; or, where it says so, why it takes a step back.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Rule 2: somebody else has the same identity.
@@ -101,12 +101,9 @@ pub enum Error {
     /// A takeover came late: a later one has the partition's store. Never stops a worker.
     #[error("the partition was taken over anew meanwhile")]
     Superseded,
-    /// A late request of our own took our place in the group. Never stops a worker: it joins again.
-    #[error("our place in the group `{group}` was taken by a late request of our own")]
-    Displaced {
-        /// The consumer group.
-        group: String,
-    },
+    /// Somebody has our place in the group. Never stops a worker: it finds out whether that is a twin, which does.
+    #[error("somebody has our place in the group")]
+    Displaced,
     /// A predecessor committed while its partition was taken over. Never stops a worker: it is taken over again.
     #[error("somebody else committed while the partition was taken over")]
     Overtaken,

@@ -1,12 +1,13 @@
 //! The worker runtime: one loop for deciders and reactors. Gather, decode, check, decide, produce, commit.
 //!
 //! A worker is one thread with one consumer and a few transactional producers that take turns. Each batch is one
-//! transaction over all its partitions: what the records lead to, and how far they were read, or neither. The rules by which
+//! transaction over all its partitions: what the records lead to, and how far they were read, or neither. (One that leads to
+//! nothing joins the next; [`owed`] says how far it was read until then.) The rules by which
 //! that holds under crashes, zombies and lost answers are numbered in ARCHITECTURE.md; the code names them.
 //!
 //! - [`Worker::run`] is the story, top to bottom.
 //! - [`assignment`] is what is ours, [`consumer`] how it becomes so, [`takeover`] what is done before it is worked on.
-//! - [`transaction`] knows what every failure means.
+//! - [`transaction`] knows what every failure means. [`points`] lists where a test can make one happen.
 //! - [`deciding`] and [`reacting`] are what a worker does with a record.
 //!
 //! A worker never asks a database, never waits to fill a batch, and never repeats a batch from memory.
@@ -109,7 +110,7 @@ impl Status {
         self.0.live_partitions.load(Ordering::Relaxed)
     }
 
-    /// How many records were worked off until now, in transactions that were committed.
+    /// How many records were worked off until now: what they led to, if anything, is committed.
     pub fn records(&self) -> u64 {
         self.0.records.load(Ordering::Relaxed)
     }
@@ -186,10 +187,14 @@ impl<P: Processor> Worker<P> {
         loop {
             let consumer = consumer::join(&self.cluster, &self.group, &inputs, &self.settings)?;
             match self.work(&consumer) {
-                Err(error @ Error::Displaced { .. }) => {
-                    tracing::warn!(%error, "joining again");
+                Err(Error::Displaced) if self.was_displaced_by_an_echo(&consumer)? => {
+                    tracing::warn!(
+                        group = self.group,
+                        "a late request of our own took our place: joining again"
+                    );
                     self.give_up(self.assignment.all());
                 }
+                Err(Error::Displaced) => return Err(Error::Fenced { id: self.settings.instance.clone() }),
                 ended => return ended,
             }
         }
@@ -201,8 +206,9 @@ impl<P: Processor> Worker<P> {
             // Rebalances happen while gathering, and only there: no transaction is open then (rule 3).
             let mut batch = self.gather(consumer)?;
             self.follow_rebalances(consumer)?;
-            self.adopt_what_was_taken_over(consumer)?;
+            // Before anything is adopted: what was gathered of a partition that was not ours yet is no business of ours.
             batch.retain(|record| self.is_due(record));
+            self.adopt_what_was_taken_over(consumer)?;
             if batch.is_empty() && !self.owed.is_due() {
                 continue;
             }
@@ -213,16 +219,6 @@ impl<P: Processor> Worker<P> {
                 Err(failure) => self.recover(consumer, &next, failure)?,
             }
         }
-        self.owed.hurry();
-        if self.owed.is_due()
-            && let Err(error) = self.transact(consumer, &[], &BTreeMap::new())
-        {
-            tracing::debug!(
-                group = self.group,
-                ?error,
-                "how far it came is left to the successor to find out"
-            );
-        }
         self.assignment.live().into_iter().for_each(|partition| self.processor.save(partition));
         tracing::info!(group = self.group, "stopped");
         Ok(())
@@ -230,6 +226,7 @@ impl<P: Processor> Worker<P> {
 
     /// Stores what changed, while no transaction is open. What cannot be read any more is taken over again.
     fn tidy(&mut self, consumer: &Consumer) -> Result<(), Error> {
+        self.takeover.tidy();
         let lost = self.processor.tidy();
         if lost.is_empty() { Ok(()) } else { self.take(consumer, &lost) }
     }
@@ -249,7 +246,7 @@ impl<P: Processor> Worker<P> {
                         batch.push(Gathered { topic, message });
                     }
                 }
-                Some(Err(error)) if consumer::is_fenced(&error) => return Err(self.fenced(consumer)?),
+                Some(Err(error)) if consumer::is_fenced(&error) => return Err(Error::Displaced),
                 Some(Err(error)) if consumer::is_out_of_range(&error) && !self.assignment.is_taking() => {
                     // Not the placeholder of a partition that is just being taken over: the log was cut under us. Taking
                     // over again finds out, and says so.
@@ -288,12 +285,13 @@ impl<P: Processor> Worker<P> {
 
     /// Somebody has our place in the group. A twin fences our producers before it joins (rule 14), so where they are not
     /// fenced it was ourselves: a request to join that got lost on its way, when a coordinator died, and came late.
-    fn fenced(&mut self, consumer: &Consumer) -> Result<Error, Error> {
-        let fenced = Error::Fenced { id: self.settings.instance.clone() };
-        let Some(member) = consumer.group_metadata() else { return Ok(fenced) };
-        let offsets = consumer::list(consumer, [((self.processor.inputs()[0], 0), Some(0))]);
-        let is_ours = self.transactions.are_ours(&offsets, &member)?;
-        Ok(if is_ours { Error::Displaced { group: self.group.clone() } } else { fenced })
+    fn was_displaced_by_an_echo(&mut self, consumer: &Consumer) -> Result<bool, Error> {
+        let Some(member) = consumer.group_metadata() else { return Ok(false) };
+        // It is never to be committed; should it be nevertheless, it says nothing new.
+        let live = self.assignment.live().into_iter().find_map(|p| Some((p, self.assignment.next(p)?)));
+        let (partition, next) = live.unwrap_or(((self.processor.inputs()[0], 0), 0));
+        let offsets = consumer::list(consumer, [(partition, Some(next))]);
+        self.transactions.are_ours(&offsets, &member)
     }
 
     fn show_live_partitions(&self) {

@@ -1,8 +1,9 @@
 //! Offsets that are still to be committed although nothing is to be written with them.
 //!
-//! Where facts led to nothing, a transaction would cost the brokers as much as any other, and say only how far they were
-//! read. So that waits for the next transaction, if it comes soon. A crash before it makes somebody read these facts once
-//! more, and they lead to nothing once more: reactors are pure (rule 11).
+//! Where records led to nothing (most facts that a reactor reads), a transaction would cost the brokers as much as any
+//! other, and say only how far they were read. So that waits for the next transaction, if it comes soon. A crash before it
+//! makes somebody read these records once more, and they lead to nothing once more: reactors are pure (rule 11), and what a
+//! decider skips is decided (rule 10). A start (rule 6) does not wait.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +26,7 @@ impl Owed {
     /// A partition's start, which is to be committed at once (rule 6).
     pub(super) fn start(&mut self, partition: TopicPartition, next: i64) {
         self.next.insert(partition, next);
-        self.hurry();
+        self.due = Some(Instant::now());
     }
 
     /// What came before these offsets led to nothing.
@@ -37,16 +38,14 @@ impl Owed {
     /// This partition is ours no more, or is taken over anew.
     pub(super) fn forget(&mut self, partition: TopicPartition) {
         self.next.remove(&partition);
+        if self.next.is_empty() {
+            self.due = None;
+        }
     }
 
     /// Whether there is anything that must not wait any longer.
     pub(super) fn is_due(&self) -> bool {
-        !self.next.is_empty() && self.due.is_some_and(|due| due <= Instant::now())
-    }
-
-    /// From now on nothing may wait.
-    pub(super) fn hurry(&mut self) {
-        self.due = Some(Instant::now());
+        self.due.is_some_and(|due| due <= Instant::now())
     }
 
     /// Everything that is owed, and on top of it how far a batch reaches.
@@ -95,6 +94,9 @@ mod tests {
         owed.start(partition(0), 3);
         owed.forget(partition(0));
         assert!(!owed.is_due());
+        owed.pass(&BTreeMap::from([(partition(1), 7)]));
+        assert!(!owed.is_due(), "nor does it make others hurry");
+        owed.forget(partition(1));
         assert_eq!(owed.with(&BTreeMap::new()), BTreeMap::new());
     }
 }

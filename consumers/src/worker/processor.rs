@@ -80,7 +80,8 @@ pub trait Processor: Send + 'static {
     /// What this record leads to, within the open transaction. An error stops the worker.
     fn process(&mut self, topic: Topic, record: &Incoming<'_>, out: &mut Vec<Produce>) -> Result<(), Error>;
 
-    /// The transaction was committed: what it changed is true (rule 17), and this is where it lies.
+    /// What was processed is true now (rule 17): its transaction was committed, and this is where it lies. (Or it led to
+    /// nothing, and lies nowhere.)
     fn committed(&mut self, written: &Written);
 
     /// The transaction was not committed: what it would have changed never was.

@@ -30,6 +30,9 @@ use super::{
     processor::{Hydrate, TopicPartition},
 };
 
+/// How long to rest before trying again.
+const REST: Duration = Duration::from_millis(100);
+
 /// How long one question to the brokers may take.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -76,6 +79,12 @@ impl Takeover {
         })
     }
 
+    /// Drops what the library has reported meanwhile: it helps nobody, and must not pile up.
+    pub(super) fn tidy(&self) {
+        // What it returns would be a message, and nothing is assigned to this client.
+        let _ = self.group_client.poll(Duration::ZERO);
+    }
+
     /// Takes these partitions over, in a thread of its own. Tries again after what passes by itself, until told to stop;
     /// what does not pass is sent as the error it is.
     pub(super) fn spawn<H: Hydrate>(
@@ -89,8 +98,10 @@ impl Takeover {
             while !partitions.is_empty() && !this.shutdown.is_set() {
                 match this.take_over(&mut partitions, epoch, &results) {
                     Ok(()) => {}
+                    Err(_) if this.shutdown.is_set() => return,
                     Err(error) if error.passes() => {
                         tracing::warn!(group = this.group, %error, "taking over: once more");
+                        thread::sleep(REST);
                     }
                     Err(error) => {
                         // The loop is gone only when the worker stops.
@@ -260,8 +271,6 @@ impl<'a> Clients<'a> {
     /// (KIP-447). Every element has an error of its own.
     fn committed(&self, partitions: &[TopicPartition]) -> Result<HashMap<TopicPartition, i64>, Error> {
         let doing = "asking for the committed offsets";
-        // What the library has reported meanwhile helps nobody, and must not pile up.
-        while self.group.poll(Duration::ZERO).is_some() {}
         let mut wanted = TopicPartitionList::new();
         for (topic, partition) in partitions {
             wanted.add_partition(&self.cluster.topic(*topic), *partition);

@@ -164,47 +164,58 @@ impl Transactions {
         done.map(|(_, written)| written)
     }
 
-    /// Whether the ids of all producers are certainly still ours, as the broker knows it. To be asked with the metadata of
-    /// a member that was fenced: nothing is ever committed, since the coordinator of transactions looks at the producer
-    /// first, and that of the group at the member then; and it is aborted either way.
+    /// Whether the ids of all producers are still ours, as the broker knows it. To be asked with the metadata of a member
+    /// that was fenced: nothing is ever committed, since the coordinator of transactions looks at the producer first, and
+    /// that of the group at the member then; and each of these transactions is aborted.
     pub(super) fn are_ours(
         &mut self,
         offsets: &TopicPartitionList,
         fenced_member: &ConsumerGroupMetadata,
     ) -> Result<bool, Error> {
-        let deadline = Instant::now() + self.timeout;
-        let ask = |producer: &Producer| {
-            let open = Open { producer, names: &self.names, deadline };
-            let answer = producer.begin_transaction().and_then(|()| {
-                loop {
-                    match open.send_offsets(offsets, fenced_member) {
-                        Err(KafkaError::Transaction(error))
-                            if error.is_retriable() && Instant::now() < deadline => {}
-                        answer => return answer,
-                    }
-                }
-            });
-            // What stopped it, if anything, must be the member. Whatever else is in doubt.
-            match answer {
-                Ok(()) => true,
-                Err(error) => matches!(
-                    error.rdkafka_error_code(),
-                    Some(
-                        RDKafkaErrorCode::FencedInstanceId
-                            | RDKafkaErrorCode::UnknownMemberId
-                            | RDKafkaErrorCode::IllegalGeneration
-                    )
-                ),
-            }
-        };
-        let ours = self.producers.iter().all(ask);
-        if ours {
-            for turn in 0..self.producers.len() {
-                abort(&self.producers[turn], self.timeout);
-                self.producers[turn] = self.initialize(turn)?;
+        for producer in &self.producers {
+            if !self.is_ours(producer, offsets, fenced_member)? {
+                return Ok(false);
             }
         }
-        Ok(ours)
+        for turn in 0..self.producers.len() {
+            self.producers[turn] = self.initialize(turn)?;
+        }
+        Ok(true)
+    }
+
+    /// Asks until there is an answer. In doubt neither is right: to stop would end a worker whose coordinator is away, and
+    /// to initialize would fence a twin.
+    fn is_ours(
+        &self,
+        producer: &Producer,
+        offsets: &TopicPartitionList,
+        fenced_member: &ConsumerGroupMetadata,
+    ) -> Result<bool, Error> {
+        loop {
+            let open = Open { producer, names: &self.names, deadline: Instant::now() + self.timeout };
+            let answer =
+                producer.begin_transaction().and_then(|()| open.send_offsets(offsets, fenced_member));
+            abort(producer, self.timeout);
+            match answer.as_ref().map_err(KafkaError::rdkafka_error_code) {
+                Ok(())
+                | Err(Some(
+                    RDKafkaErrorCode::FencedInstanceId
+                    | RDKafkaErrorCode::UnknownMemberId
+                    | RDKafkaErrorCode::IllegalGeneration,
+                )) => return Ok(true),
+                Err(Some(
+                    RDKafkaErrorCode::ProducerFenced
+                    | RDKafkaErrorCode::InvalidProducerEpoch
+                    | RDKafkaErrorCode::Fenced
+                    | RDKafkaErrorCode::Fatal,
+                )) => return Ok(false),
+                Err(_) if self.shutdown.is_set() => return Err(Error::ShuttingDown),
+                Err(code) => {
+                    tracing::debug!(?code, "whether the producers are ours is not known yet");
+                    thread::sleep(INITIALIZE_STEP);
+                }
+            }
+        }
     }
 
     /// Tells a twin that has our id from a broker that gave up on a transaction which was open for too long: both bump the
@@ -270,6 +281,8 @@ fn config(cluster: &Cluster, timeout: Duration) -> ClientConfig {
         config.set_log_level(RDKafkaLogLevel::Info);
     }
     config
+        // Whatever the settings say: without it, rule 15 would not hear of them.
+        .set("log.connection.close", "true")
         .set("transaction.timeout.ms", timeout.as_millis().to_string())
         .set("linger.ms", "0")
         // The second of two transactions in a row often meets the end of the first, and is tried again after this.
