@@ -34,7 +34,10 @@ impl Worker {
     pub(super) fn start(ground: &Ground, settings: worker::Settings) -> Result<Self> {
         let (shutdown, status) = (Shutdown::default(), Status::default());
         let (cluster, stop, shown) = (ground.cluster.clone(), shutdown.clone(), status.clone());
-        let run = move || deciding::run::<GoodsDecider>(&cluster, settings, stop, shown);
+        let run = move || {
+            deciding::run::<GoodsDecider>(&cluster, settings, stop, shown)
+                .inspect_err(|error| tracing::error!(%error, "the worker stopped"))
+        };
         let thread = thread::Builder::new().name("worker".to_owned()).spawn(run)?;
         Ok(Self { status, shutdown, thread })
     }

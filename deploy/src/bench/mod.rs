@@ -100,33 +100,53 @@ pub async fn run(site: &Site, sizes: &Sizes) -> Result<Report> {
 
 /// What is measured where many commands wait, and then many events lie.
 async fn on_a_full_log(site: &Site, sizes: &Sizes, report: &mut Report) -> Result<()> {
-    let (ground, beside) = (Ground::new(site).await?, Ground::new(site).await?);
-    ground.fill(sizes.commands).await?;
-    report.add(deciding::measure(&ground, &beside, sizes).await?);
-    if sizes.wants(Measure::TakingOver) {
-        report.add(taking_over::measure(&ground, sizes).await?);
+    let grounds = [Ground::new(site).await?, Ground::new(site).await?];
+    let [ground, beside] = &grounds;
+    let measured = async {
+        ground.fill(sizes.commands).await?;
+        // Done in any case: the events that everything else reads come from here.
+        let decided = deciding::measure(ground, beside, sizes).await?;
+        if sizes.wants(Measure::Deciding) {
+            report.add(decided);
+        }
+        if sizes.wants(Measure::TakingOver) {
+            report.add(taking_over::measure(ground, sizes).await?);
+        }
+        if sizes.wants(Measure::Replaying) {
+            report.add(replaying::measure(ground).await?);
+        }
+        if sizes.wants(Measure::Projecting) {
+            report.add(projecting::measure(ground, sizes).await?);
+        }
+        Ok(())
+    };
+    cleared(measured.await, grounds).await
+}
+
+/// Leaves nothing behind, whatever was measured.
+async fn cleared(measured: Result<()>, grounds: [Ground; 2]) -> Result<()> {
+    for ground in grounds {
+        let done = ground.clear().await;
+        if measured.is_ok() {
+            done?;
+        }
     }
-    if sizes.wants(Measure::Replaying) {
-        report.add(replaying::measure(&ground).await?);
-    }
-    if sizes.wants(Measure::Projecting) {
-        report.add(projecting::measure(&ground, sizes).await?);
-    }
-    beside.clear().await?;
-    ground.clear().await
+    measured
 }
 
 /// What is measured through a gateway, with all roles in this process.
 async fn over_http(site: &Site, sizes: &Sizes, report: &mut Report) -> Result<()> {
-    let (ground, beside) = (Ground::new(site).await?, Ground::new(site).await?);
-    let system = System::start(&ground).await?;
-    if sizes.wants(Measure::Latency) {
-        report.add(clients::one(&system, &ground, &beside, sizes).await?);
-    }
-    if sizes.wants(Measure::Clients) {
-        report.add(clients::many(&system, sizes).await?);
-    }
-    system.stop().await?;
-    beside.clear().await?;
-    ground.clear().await
+    let grounds = [Ground::new(site).await?, Ground::new(site).await?];
+    let [ground, beside] = &grounds;
+    let measured = async {
+        let system = System::start(ground).await?;
+        if sizes.wants(Measure::Latency) {
+            report.add(clients::one(&system, ground, beside, sizes).await?);
+        }
+        if sizes.wants(Measure::Clients) {
+            report.add(clients::many(&system, sizes).await?);
+        }
+        system.stop().await
+    };
+    cleared(measured.await, grounds).await
 }
