@@ -135,17 +135,7 @@ impl<E: Message> Recorded<E> {
 
     /// The record of this event.
     pub fn record(&self, service: Service) -> Outgoing {
-        let (type_name, stream, version) = (self.data.type_name(), &self.stream, self.version);
-        let headers =
-            HeaderWriter::new(format_args!("{stream}@{version}"), type_name, format_args!("/{service}"))
-                .with("ce_subject", stream)
-                .with("ce_dataschema", data_schema(service, type_name))
-                .with("ce_streamversion", version);
-        Outgoing {
-            key: Some(self.stream.as_str().into()),
-            value: Some(encode(&self.data)),
-            headers: self.cause.write(headers).finish(),
-        }
+        event_record(service, &self.stream, self.version, &self.cause, &self.data)
     }
 
     /// Reads an event back.
@@ -159,6 +149,27 @@ impl<E: Message> Recorded<E> {
             cause: Cause::read(&event)?,
             data: decode(type_name, &event.data)?,
         })
+    }
+}
+
+/// The record of an event, without anybody having to own its parts.
+pub fn event_record<E: Message>(
+    service: Service,
+    stream: &StreamId,
+    version: u64,
+    cause: &Cause,
+    data: &E,
+) -> Outgoing {
+    let type_name = data.type_name();
+    let headers =
+        HeaderWriter::new(format_args!("{stream}@{version}"), type_name, format_args!("/{service}"))
+            .with("ce_subject", stream)
+            .with("ce_dataschema", data_schema(service, type_name))
+            .with("ce_streamversion", version);
+    Outgoing {
+        key: Some(stream.as_str().into()),
+        value: Some(encode(data)),
+        headers: cause.write(headers).finish(),
     }
 }
 

@@ -44,7 +44,7 @@ impl Settings {
             repeats_max: 250_000,
             repeats_age: Duration::from_secs(24 * 60 * 60),
             state_dir: None,
-            live_max: 100_000,
+            live_max: 25_000,
         }
     }
 }

@@ -6,7 +6,6 @@
 //! take milliseconds without taking a core from the brokers.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Mutex, PoisonError,
@@ -30,6 +29,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig},
     types::RDKafkaErrorCode,
 };
+use rustc_hash::FxHashMap;
 
 use super::{
     Shutdown,
@@ -78,7 +78,7 @@ type Producer = BaseProducer<Watch>;
 
 /// Kafka's names of the topics, each with the number under which its deliveries are reported: one more than its place in
 /// [`Topic::all`]. What is no topic of a service has 0.
-type Names = HashMap<Target, (String, usize)>;
+type Names = FxHashMap<Target, (String, usize)>;
 
 /// What librdkafka reports beside its answers.
 #[derive(Debug, Default)]
@@ -88,7 +88,7 @@ struct Watch {
     /// A record that did not arrive.
     undelivered: Mutex<Option<KafkaError>>,
     /// The last record that arrived, by topic number and partition.
-    written: Mutex<HashMap<(usize, i32), Option<Mark>>>,
+    written: Mutex<FxHashMap<(usize, i32), Option<Mark>>>,
 }
 
 impl Transactions {

@@ -5,6 +5,7 @@ use factfold_schemas::{
     cloudevents::Outgoing,
     goods::{Command, Event},
     ids::{GoodsId, UserId},
+    record::Recorded,
     topics::Service,
 };
 

@@ -13,7 +13,7 @@ mod repeats;
 mod store;
 mod streams;
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use factfold_schemas::{
     cloudevents::Incoming,
@@ -24,12 +24,13 @@ use factfold_schemas::{
     partitioner::partition_of,
     position::Position,
     record::{
-        Answer, Cause, DeadLetterReason, DeadLettered, Forwarded, NoChange, Outcome, Recorded,
-        RecordedOutcome, Rejected, Repeated, Reply, dead_letter,
+        Answer, Cause, DeadLetterReason, DeadLettered, Forwarded, NoChange, Outcome, RecordedOutcome,
+        Rejected, Repeated, Reply, dead_letter, event_record,
     },
     rejection::{Common, Reject as _, Rejection, RejectionKind},
     topics::Topic,
 };
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 pub use self::partition::Partition;
@@ -57,10 +58,14 @@ pub struct Deciding<D: Decider> {
     /// Kafka's name of the commands.
     commands: String,
     store: Option<Arc<Store>>,
-    partitions: HashMap<i32, Partition<D>>,
+    partitions: FxHashMap<i32, Partition<D>>,
     /// Those that the open transaction touched.
     touched: Vec<i32>,
+    /// How many events and outcomes of which type the open transaction has.
+    traces: Traces,
 }
+
+type Traces = BTreeMap<&'static str, u64>;
 
 /// Runs the decider of a service, until told to stop.
 pub fn run<D: Decider>(
@@ -87,7 +92,15 @@ pub fn group<D: Decider>() -> String {
 impl<D: Decider> Deciding<D> {
     fn new(layout: Layout, settings: &Settings, commands: String, store: Option<Arc<Store>>) -> Self {
         let limits = Limits::of(settings);
-        Self { layout, limits, commands, store, partitions: HashMap::new(), touched: Vec::new() }
+        Self {
+            layout,
+            limits,
+            commands,
+            store,
+            partitions: FxHashMap::default(),
+            touched: Vec::new(),
+            traces: Traces::new(),
+        }
     }
 }
 
@@ -139,7 +152,7 @@ impl<D: Decider> Processor for Deciding<D> {
             return Ok(());
         }
         self.touched.push(record.partition);
-        let mut desk = Desk { layout: &self.layout, partition, record, at, out };
+        let mut desk = Desk { layout: &self.layout, partition, record, at, out, traces: &mut self.traces };
         match read(record, at) {
             Err(unreadable) => desk.dead_letter(unreadable),
             Ok(command) => {
@@ -158,6 +171,9 @@ impl<D: Decider> Processor for Deciding<D> {
         for partition in self.touched.drain(..) {
             self.partitions.get_mut(&partition).into_iter().for_each(Partition::commit);
         }
+        while let Some((type_name, number)) = self.traces.pop_first() {
+            metrics::counter!("factfold_traces_total", "type" => type_name).increment(number);
+        }
         for ((topic, partition), mark) in written {
             let trail = self.partitions.get_mut(partition).and_then(|state| state.trail(*topic));
             trail.into_iter().for_each(|trail| trail.reached(*mark));
@@ -168,6 +184,7 @@ impl<D: Decider> Processor for Deciding<D> {
         for partition in self.touched.drain(..) {
             self.partitions.get_mut(&partition).into_iter().for_each(Partition::discard);
         }
+        self.traces.clear();
     }
 }
 
@@ -178,6 +195,7 @@ struct Desk<'a, D: Decider> {
     record: &'a Incoming<'a>,
     at: Position,
     out: &'a mut Vec<Produce>,
+    traces: &'a mut Traces,
 }
 
 impl<D: Decider> Desk<'_, D> {
@@ -271,9 +289,8 @@ impl<D: Decider> Desk<'_, D> {
         for data in events {
             version += 1;
             state = D::evolve(state, &data);
-            let event = Recorded { stream: stream.clone(), version, cause: cause.clone(), data };
-            note(event.data.type_name(), &event.cause);
-            self.produce(D::SERVICE.events(), event.record(D::SERVICE));
+            self.note(data.type_name(), cause);
+            self.produce(D::SERVICE.events(), event_record(D::SERVICE, stream, version, cause, &data));
         }
         if let Some(state) = state {
             self.partition.change(id, Entry { version, created_at, updated_at: cause.time, state });
@@ -348,7 +365,7 @@ impl<D: Decider> Desk<'_, D> {
     fn outcome(&mut self, stream: Option<StreamId>, cause: Cause, outcome: Outcome) {
         let after = self.partition.gave_events().map(|offset| Position { offset, ..self.at });
         let outcome = RecordedOutcome { stream, cause, after, outcome };
-        note(outcome.outcome.type_name(), &outcome.cause);
+        self.note(outcome.outcome.type_name(), &outcome.cause);
         self.produce(D::SERVICE.outcomes(), outcome.record(D::SERVICE));
         self.partition.decided(self.at.offset, false);
     }
@@ -378,19 +395,19 @@ impl<D: Decider> Desk<'_, D> {
         self.out.push(Produce { target: Target::Replies, partition: to.partition, record });
     }
 
+    /// Counts a trace, and lets the one who follows a request find it: the event or outcome is in the open transaction.
+    fn note(&mut self, type_name: &'static str, cause: &Cause) {
+        *self.traces.entry(type_name).or_default() += 1;
+        tracing::debug!(
+            trace.parent = cause.traceparent, command.id = cause.command_id, kafka.position = %cause.decided,
+            "decided: {type_name}"
+        );
+    }
+
     /// Into the partition of this number, which is where the key belongs, or where the record lay.
     fn produce(&mut self, topic: Topic, record: factfold_schemas::cloudevents::Outgoing) {
         self.out.push(Produce { target: Target::Topic(topic), partition: self.at.partition, record });
     }
-}
-
-/// Counts a trace, and lets the one who follows a request find it: the event or outcome is in the open transaction.
-fn note(type_name: &'static str, cause: &Cause) {
-    metrics::counter!("factfold_traces_total", "type" => type_name).increment(1);
-    tracing::debug!(
-        trace.parent = cause.traceparent, command.id = cause.command_id, kafka.position = %cause.decided,
-        "decided: {type_name}"
-    );
 }
 
 /// The beginning of a text from outside, for a message.
