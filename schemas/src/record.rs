@@ -1,6 +1,8 @@
 //! What the decider leaves behind: events, and one outcome record for each command that gave none. Every such record
 //! names its cause, so that each fold can check for itself that nothing is missing and nothing happened twice.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,7 +132,7 @@ pub struct Recorded<E> {
 impl<E: Message> Recorded<E> {
     /// The event's id: `<stream>@<version>`.
     pub fn id(&self) -> String {
-        format!("{}@{}", self.stream, self.version)
+        event_id(&self.stream, self.version).to_string()
     }
 
     /// The record of this event.
@@ -152,6 +154,11 @@ impl<E: Message> Recorded<E> {
     }
 }
 
+/// `<stream>@<version>`.
+fn event_id(stream: &StreamId, version: u64) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, "{stream}@{version}"))
+}
+
 /// The record of an event, without anybody having to own its parts.
 pub fn event_record<E: Message>(
     service: Service,
@@ -161,11 +168,10 @@ pub fn event_record<E: Message>(
     data: &E,
 ) -> Outgoing {
     let type_name = data.type_name();
-    let headers =
-        HeaderWriter::new(format_args!("{stream}@{version}"), type_name, format_args!("/{service}"))
-            .with("ce_subject", stream)
-            .with("ce_dataschema", data_schema(service, type_name))
-            .with("ce_streamversion", version);
+    let headers = HeaderWriter::new(event_id(stream, version), type_name, format_args!("/{service}"))
+        .with("ce_subject", stream)
+        .with("ce_dataschema", data_schema(service, type_name))
+        .with("ce_streamversion", version);
     Outgoing {
         key: Some(stream.as_str().into()),
         value: Some(encode(data)),

@@ -26,6 +26,8 @@
 //! - Twins with one id (2). Producers that take turns: the next begins after the last commit returned, as the one does here.
 //! - The phases of a rebalance: a partition that moves is given up by its owner at its poll, at once. A takeover that goes
 //!   on after that, beside the worker, and is thrown away, is here a zombie's that takes over.
+//! - Batches that lead to nothing, whose offsets wait for the next transaction. A member that is displaced by a late request
+//!   of its own, and joins again.
 //! - Blocking calls (13), the local store (17), failures of disks and of replication.
 
 pub mod broker;
