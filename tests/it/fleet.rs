@@ -45,8 +45,13 @@ impl Fleet {
 
     /// A worker of this service. Two of the same number have the same instance id.
     pub(crate) fn worker(&self, service: Service, number: u16) -> Worker {
+        self.worker_with(service, number, &[])
+    }
+
+    /// The same, with more variables in its environment.
+    pub(crate) fn worker_with(&self, service: Service, number: u16, more: &[(&str, &str)]) -> Worker {
         let name = format!("the {service} worker {number}");
-        let process = self.start(name, &["worker", "--service", service.name()], number, &[]);
+        let process = self.start(name, &["worker", "--service", service.name()], number, more);
         Worker { process, service, from: 0 }
     }
 

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use factfold::failpoints::reached;
 use factfold_schemas::{
     kafka::Cluster,
     topics::{Service, Topic},
@@ -121,6 +122,40 @@ async fn a_worker_that_slept_in_a_transaction_has_decided_nothing() {
         eprintln!("round {round}: {service} {number}, try {tries}; moved after {:?}", frozen.elapsed());
         pairs.fleet.go_on(&pairs.load, 50).await;
         let [sleeper, _] = pairs.pair(service, number);
+        sleeper.mark();
+        sleeper.process.signal(Signal::SIGCONT);
+        sleeper.works().await;
+    }
+    pairs.end(clients).await;
+}
+
+/// Stopped between gathering and beginning, until the other has everything: what it has in its hands was decided by the
+/// other when it wakes up. The coordinator of the group refuses its offsets, and so all of its transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_slept_on_what_it_had_gathered_decides_none_of_it() {
+    let mut pairs = Pairs::new().await;
+    let clients = pairs.clients();
+    let mut dice = pairs.load.dice();
+    let points = ["worker::gathered", "worker::before-begin"];
+    for (service, point) in Service::ALL.into_iter().flat_map(|service| points.map(|point| (service, point)))
+    {
+        let pass = 5 + dice.roll(20) as usize;
+        let at = format!("{point}@{pass}");
+        pairs.workers.remove(&(service, 1)).expect("the one before").process.stop().await;
+        let sleeper = pairs.fleet.worker_with(service, 1, &[("FREEZEPOINT", &at)]);
+        pairs.workers.insert((service, 1), sleeper);
+        let [sleeper, other] = pairs.pair(service, 1);
+        other.mark();
+        let said = reached(point, pass, Signal::SIGSTOP);
+        sleeper
+            .process
+            .wait("that it is frozen", |process| process.text().contains(&said).then_some(()))
+            .await;
+        let frozen = Instant::now();
+        other.is_alone().await;
+        eprintln!("{service}: {said}; moved after {:?}", frozen.elapsed());
+        pairs.fleet.go_on(&pairs.load, 50).await;
+        let [sleeper, _] = pairs.pair(service, 1);
         sleeper.mark();
         sleeper.process.signal(Signal::SIGCONT);
         sleeper.works().await;
