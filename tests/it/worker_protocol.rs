@@ -11,11 +11,10 @@ use factfold_schemas::{
     record::Outcome,
     topics::Service,
 };
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::{
     goods::{add, eur, take},
-    world::{Job, PARTITIONS, World, home, settings, wait_until},
+    world::{Job, PARTITIONS, World, home, settings, take_place, wait_until},
 };
 
 /// The thin path: commands on the topic become events, in order, each once.
@@ -248,20 +247,7 @@ async fn a_place_that_an_echo_took_is_taken_back() {
     let world = World::new().await;
     let worker = world.start(Job::Goods, settings("one"));
     worker.wait_for_partitions(PARTITIONS as usize);
-    let echo: BaseConsumer = world
-        .cluster
-        .client()
-        .set("group.id", world.cluster.namespace.qualify("factfold.goods"))
-        .set("group.instance.id", "one")
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .create()
-        .expect("a consumer");
-    echo.subscribe(&[&world.cluster.topic(Service::Goods.commands())]).expect("subscribed");
-    wait_until("the echo has joined, or was fenced in its turn", || {
-        let fenced = matches!(echo.poll(Duration::from_millis(20)), Some(Err(_)));
-        fenced || echo.assignment().is_ok_and(|partitions| partitions.count() > 0)
-    });
-    drop(echo);
+    take_place(&world.cluster, &world.cluster.namespace.qualify("factfold.goods"), "one");
     let stream = GoodsId::generate().stream();
     world.send(Service::Goods, "1", &stream, &add(3)).await;
     world.wait_for_traces(Service::Goods, 1);

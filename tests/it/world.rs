@@ -295,3 +295,19 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }
+
+/// Joins a group of goods workers under somebody else's instance id, and leaves it at that.
+pub(crate) fn take_place(cluster: &Cluster, group: &str, instance: &str) {
+    let echo: BaseConsumer = cluster
+        .client()
+        .set("group.id", group)
+        .set("group.instance.id", instance)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .create()
+        .expect("a consumer");
+    echo.subscribe(&[&cluster.topic(Service::Goods.commands())]).expect("subscribed");
+    wait_until("the echo has joined, or was fenced in its turn", || {
+        let fenced = matches!(echo.poll(Duration::from_millis(20)), Some(Err(_)));
+        fenced || echo.assignment().is_ok_and(|partitions| partitions.count() > 0)
+    });
+}

@@ -33,8 +33,8 @@ pub const START: &str = "worker::start-owed";
 /// After a transaction that failed.
 pub const RECOVERY: [&str; 3] = ["worker::before-abort", "worker::before-replace", "worker::before-recovery"];
 
-/// Where a test can only say what a step is to see: no time left, a broker that went away.
-pub const SEEN: [&str; 2] = ["worker::no-time", "worker::transport-error"];
+/// Where a test can only say what a step is to see: no time left, a broker that went away, an answer that takes long.
+pub const SEEN: [&str; 3] = ["worker::no-time", "worker::transport-error", "worker::asking"];
 
 #[cfg(test)]
 mod tests {

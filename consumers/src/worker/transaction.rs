@@ -164,17 +164,21 @@ impl Transactions {
         done.map(|(_, written)| written)
     }
 
-    /// Whether the ids of all producers are still ours, as the broker knows it. To be asked with the metadata of a member
-    /// that was fenced: nothing is ever committed, since the coordinator of transactions looks at the producer first, and
-    /// that of the group at the member then; and each of these transactions is aborted.
+    /// Whether the ids of our producers are still ours, as the broker knows it. To be asked with the metadata of a member that
+    /// was fenced: nothing is ever committed, since the coordinator of transactions looks at the producer first, and that of
+    /// the group at the member then; and each of these transactions is aborted.
     pub(super) fn are_ours(
         &mut self,
         offsets: &TopicPartitionList,
         fenced_member: &ConsumerGroupMetadata,
     ) -> Result<bool, Error> {
         for producer in &self.producers {
-            if !self.is_ours(producer, offsets, fenced_member)? {
-                return Ok(false);
+            match self.is_ours(producer, offsets, fenced_member)? {
+                // A twin fences all of them before it joins: one that is ours says it of all.
+                Some(true) => break,
+                Some(false) => return Ok(false),
+                // When none of them can tell, we go on. Should there be a twin, we meet it again.
+                None => {}
             }
         }
         for turn in 0..self.producers.len() {
@@ -183,15 +187,17 @@ impl Transactions {
         Ok(true)
     }
 
-    /// Asks until there is an answer. In doubt neither is right: to stop would end a worker whose coordinator is away, and
-    /// to initialize would fence a twin.
+    /// Asks until there is an answer: to stop would end a worker whose coordinator is only away. `None`: it took so long that
+    /// the broker may have given the question itself up, which fences a producer as a twin does.
     fn is_ours(
         &self,
         producer: &Producer,
         offsets: &TopicPartitionList,
         fenced_member: &ConsumerGroupMetadata,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<bool>, Error> {
+        let began = Instant::now();
         loop {
+            fail_point!("worker::asking");
             let open = Open { producer, names: &self.names, deadline: Instant::now() + self.timeout };
             let answer =
                 producer.begin_transaction().and_then(|()| open.send_offsets(offsets, fenced_member));
@@ -202,13 +208,13 @@ impl Transactions {
                     RDKafkaErrorCode::FencedInstanceId
                     | RDKafkaErrorCode::UnknownMemberId
                     | RDKafkaErrorCode::IllegalGeneration,
-                )) => return Ok(true),
+                )) => return Ok(Some(true)),
                 Err(Some(
                     RDKafkaErrorCode::ProducerFenced
                     | RDKafkaErrorCode::InvalidProducerEpoch
                     | RDKafkaErrorCode::Fenced
                     | RDKafkaErrorCode::Fatal,
-                )) => return Ok(false),
+                )) => return Ok((began.elapsed() < self.timeout).then_some(false)),
                 Err(_) if self.shutdown.is_set() => return Err(Error::ShuttingDown),
                 Err(code) => {
                     tracing::debug!(?code, "whether the producers are ours is not known yet");
@@ -284,6 +290,9 @@ fn config(cluster: &Cluster, timeout: Duration) -> ClientConfig {
         // Whatever the settings say: without it, rule 15 would not hear of them.
         .set("log.connection.close", "true")
         .set("transaction.timeout.ms", timeout.as_millis().to_string())
+        // Sending offsets to a coordinator that left the cluster waits, past any deadline, until the state of some connection
+        // changes (https://github.com/confluentinc/librdkafka/issues/5511 and 5456). One that is idle for so long is closed.
+        .set("connections.max.idle.ms", timeout.as_millis().to_string())
         .set("linger.ms", "0")
         // The second of two transactions in a row often meets the end of the first, and is tried again after this.
         .set("retry.backoff.ms", "1")
