@@ -10,7 +10,7 @@ use factfold_schemas::{command::Digest, ids::StreamId, position::Position, recor
 use serde_json::json;
 
 use crate::{
-    gateway::Gateway, problems::Problem, reading::write::Write, vocabulary::Checked, writer::NotStored,
+    gateway::Gateway, problems::Problem, reading::write::Write, vocabulary::Checked, writer::NoPosition,
 };
 
 /// A command that is stored.
@@ -45,19 +45,29 @@ impl Gateway {
 
         let record = header.record(service, stream, type_name, value);
         let storing = self.writer.send(service, &record).map_err(|error| not_stored(error, &command_id))?;
-        let stored = async { storing.position().await.map_err(|error| not_stored(error, &command_id)) };
+        let stored = storing.position();
 
         let (position, reply) = match &mut waiting {
-            None => (stored.await?, None),
+            None => (stored.await.map_err(|error| not_stored(error, &command_id))?, None),
             Some((waiter, _slot)) => {
                 tokio::select! {
                     biased;
                     // The answer can overtake the report of the delivery, and then says itself where the command lies.
                     Some(reply) = waiter.reply() => (reply.position, Some(reply)),
                     stored = stored => {
-                        let position = stored?;
-                        let left = patience.saturating_sub(write.arrived.elapsed());
-                        (position, tokio::time::timeout(left, waiter.reply()).await.ok().flatten())
+                        let answer = async {
+                            let left = patience.saturating_sub(write.arrived.elapsed());
+                            tokio::time::timeout(left, waiter.reply()).await.ok().flatten()
+                        };
+                        match stored {
+                            Ok(position) => (position, answer.await),
+                            Err(error @ NoPosition::Surely(_)) => return Err(not_stored(error, &command_id)),
+                            // In doubt: if it is stored, its answer comes, and says where it lies.
+                            Err(error) => {
+                                let reply = answer.await.ok_or_else(|| not_stored(error, &command_id))?;
+                                (reply.position, Some(reply))
+                            }
+                        }
                     }
                 }
             }
@@ -68,15 +78,15 @@ impl Gateway {
 }
 
 /// What the client is told about a command without a position.
-pub(crate) fn not_stored(error: NotStored, command_id: &str) -> Problem {
+pub(crate) fn not_stored(error: NoPosition, command_id: &str) -> Problem {
     tracing::warn!(%error, command.id = command_id, "a command was not stored");
     match error {
-        NotStored::Surely(_) => {
+        NoPosition::Surely(_) => {
             metrics::counter!("factfold_http_refused_total", "reason" => "storage-unavailable").increment(1);
             Problem::new("storage-unavailable", "nothing was written: repeat it in a moment").retry_after(1)
         }
-        NotStored::Unknown(_) => {
-            let detail = "Kafka did not say in time whether it stored the command: repeat it under the same \
+        NoPosition::Unknown(_) | NoPosition::Somewhere => {
+            let detail = "Kafka did not say in time whether or where it stored the command: repeat it under the same \
                           Idempotency-Key (or command id), and it takes effect once";
             Problem::new("outcome-unknown", detail).with("command_id", json!(command_id))
         }

@@ -21,18 +21,33 @@ use factfold_schemas::{
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode as Code},
-    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer},
+    producer::{
+        DeliveryFuture, FutureProducer, FutureRecord, Producer, future_producer::OwnedDeliveryResult,
+    },
 };
 
 /// A command that has no position.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotStored {
+pub(crate) enum NoPosition {
     /// Surely nothing was written.
     #[error("nothing was written: {0}")]
     Surely(KafkaError),
     /// It may have been written.
     #[error("it is unknown whether it was written: {0}")]
     Unknown(KafkaError),
+    /// It is written. It was sent twice, and Kafka says of the second time only that it is there already.
+    #[error("it is written, and Kafka does not say where")]
+    Somewhere,
+}
+
+impl NoPosition {
+    /// The same for somebody to whom "surely not" is no answer, since more depends on it.
+    pub(crate) fn in_doubt(self) -> Self {
+        match self {
+            Self::Surely(error) => Self::Unknown(error),
+            doubt => doubt,
+        }
+    }
 }
 
 /// Where the commands of a service go.
@@ -91,7 +106,7 @@ impl Writer {
     }
 
     /// Hands the command over. Its order among the commands of this gateway is settled here, before anything is awaited.
-    pub(crate) fn send(&self, service: Service, record: &Outgoing) -> Result<Storing, NotStored> {
+    pub(crate) fn send(&self, service: Service, record: &Outgoing) -> Result<Storing, NoPosition> {
         let key = record.key.as_deref().unwrap_or_default();
         let mut message = FutureRecord::to(&self.destinations[&service].topic)
             .partition(self.partition(service, key))
@@ -106,7 +121,7 @@ impl Writer {
                 if error.rdkafka_error_code() == Some(Code::Fatal) {
                     self.replace();
                 }
-                Err(NotStored::Surely(error))
+                Err(NoPosition::Surely(error))
             }
         }
     }
@@ -135,16 +150,22 @@ pub(crate) struct Storing {
 
 impl Storing {
     /// Where the command lies.
-    pub(crate) async fn position(self) -> Result<Position, NotStored> {
+    pub(crate) async fn position(self) -> Result<Position, NoPosition> {
         let report = self.delivery.await;
         metrics::histogram!("factfold_produce_seconds", "service" => self.service.name())
             .record(self.since.elapsed());
-        match report {
-            Ok(Ok(stored)) => Ok(Position::new(self.service.commands(), stored.partition, stored.offset)),
-            Ok(Err((error, _))) if surely_unwritten(&error) => Err(NotStored::Surely(error)),
-            Ok(Err((error, _))) => Err(NotStored::Unknown(error)),
-            Err(_dropped) => Err(NotStored::Unknown(KafkaError::Canceled)),
-        }
+        let report = report.map_err(|_dropped| NoPosition::Unknown(KafkaError::Canceled))?;
+        place(self.service, report)
+    }
+}
+
+/// What a report says of where the command lies.
+fn place(service: Service, report: OwnedDeliveryResult) -> Result<Position, NoPosition> {
+    match report {
+        Ok(stored) if stored.offset < 0 => Err(NoPosition::Somewhere),
+        Ok(stored) => Ok(Position::new(service.commands(), stored.partition, stored.offset)),
+        Err((error, _)) if surely_unwritten(&error) => Err(NoPosition::Surely(error)),
+        Err((error, _)) => Err(NoPosition::Unknown(error)),
     }
 }
 
@@ -172,7 +193,20 @@ fn surely_unwritten(error: &KafkaError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::{Timestamp, producer::future_producer::Delivery};
+
     use super::*;
+
+    #[test]
+    fn what_was_sent_twice_is_written_somewhere() {
+        let stored = |offset| {
+            let timestamp = Timestamp::NotAvailable;
+            place(Service::Goods, Ok(Delivery { partition: 3, offset, timestamp }))
+        };
+        assert_eq!(stored(7).expect("a position").to_string(), "goods.commands/3@7");
+        // RD_KAFKA_OFFSET_INVALID
+        assert!(matches!(stored(-1001), Err(NoPosition::Somewhere)));
+    }
 
     #[test]
     fn in_doubt_it_is_unknown() {

@@ -28,7 +28,7 @@ use crate::{
         write::Write,
     },
     submitting::not_stored,
-    writer::NotStored,
+    writer::NoPosition,
 };
 
 /// `POST /v1/commands`: stored, all or none of what is wrong; each is answered with its id and its position.
@@ -96,7 +96,7 @@ async fn store(gateway: &Gateway, write: &Write, envelopes: Vec<Envelope>) -> Re
                 stored.push(Stored { id, position });
             }
             // In doubt the whole is in doubt.
-            Err(error) if matches!(error, NotStored::Unknown(_)) || failure.is_none() => {
+            Err(error) if !matches!(error, NoPosition::Surely(_)) || failure.is_none() => {
                 failure = Some((id, error))
             }
             Err(_) => {}
@@ -107,8 +107,7 @@ async fn store(gateway: &Gateway, write: &Write, envelopes: Vec<Envelope>) -> Re
         Some((id, error)) if stored.is_empty() => Err(not_stored(error, &id)),
         Some((id, error)) => {
             let items: Vec<Value> = stored.iter().map(Stored::item).collect();
-            let (NotStored::Surely(cause) | NotStored::Unknown(cause)) = error;
-            Err(not_stored(NotStored::Unknown(cause), &id).with("stored", Value::Array(items)))
+            Err(not_stored(error.in_doubt(), &id).with("stored", Value::Array(items)))
         }
     }
 }

@@ -79,7 +79,7 @@ impl Job {
             }
             for (_, delivery) in sender.deliveries() {
                 match delivery {
-                    Ok(position) => sent.position = Some(position),
+                    Ok(position) => sent.position = position,
                     Err(error) => return Ok(Outcome { sent, fate: Fate::not_stored(&error) }),
                 }
             }

@@ -20,8 +20,8 @@ use rdkafka::{
 use super::{replies::Replies, vocabulary::Checked};
 use crate::log_reader::Log;
 
-/// Where a command was stored, or why it was not.
-pub(super) type Delivery = (u64, Result<Position, KafkaError>);
+/// Where a command was stored (of one that was sent twice Kafka does not say), or why it was not.
+pub(super) type Delivery = (u64, Result<Option<Position>, KafkaError>);
 
 /// Sends commands of both services.
 pub(super) struct Sender {
@@ -42,7 +42,10 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
         let (number, service) = *opaque;
         let result = match result {
-            Ok(message) => Ok(Position::new(service.commands(), message.partition(), message.offset())),
+            Ok(message) => {
+                let position = Position::new(service.commands(), message.partition(), message.offset());
+                Ok((message.offset() >= 0).then_some(position))
+            }
             Err((error, _)) => Err(error.clone()),
         };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((number, result));
