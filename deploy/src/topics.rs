@@ -20,6 +20,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
+    error::KafkaError,
     types::RDKafkaErrorCode,
 };
 
@@ -95,16 +96,25 @@ fn commit_starts<R: Reactor>(cluster: &Cluster, partitions: i32, created: &[Stri
     let deadline = Instant::now() + TIMEOUT;
     loop {
         match consumer.commit(&starts, CommitMode::Sync) {
-            // A broker may hear of a new topic later than the one that made it.
-            Err(error)
-                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
-                    && Instant::now() < deadline =>
-            {
+            Err(error) if passes(&error) && Instant::now() < deadline => {
                 thread::sleep(Duration::from_millis(20));
             }
             committed => return committed.with_context(|| format!("committing the start of {group}")),
         }
     }
+}
+
+/// A broker may hear of a new topic later than the one that made it, and of a group that is its own now, too.
+fn passes(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::NotCoordinator
+        )
+    )
 }
 
 /// What is wrong with the topics that are there, a sentence each.
