@@ -32,7 +32,7 @@ impl Installation {
     }
 
     /// A folder that suits one.
-    fn folder() -> TempDir {
+    pub(crate) fn folder() -> TempDir {
         // PostgreSQL's user must be able to pass, so the directory is not 0700 as temporary ones are.
         let open = fs::Permissions::from_mode(0o755);
         let data = tempfile::Builder::new().prefix("factfold-fire-").permissions(open).tempdir();
@@ -40,7 +40,7 @@ impl Installation {
     }
 
     /// The same as a new one, in this folder.
-    async fn in_folder(data: TempDir) -> Self {
+    pub(crate) async fn in_folder(data: TempDir) -> Self {
         let turn = turn::take().await;
         Self { running: None, data, settings: Vec::new(), _turn: turn }
     }
@@ -59,6 +59,13 @@ impl Installation {
     /// Starts it, and waits until it serves.
     pub(crate) async fn start(&mut self) -> Addresses {
         self.launch();
+        self.serves().await
+    }
+
+    /// Starts it on a stack that is there already, and waits until it serves.
+    pub(crate) async fn start_on(&mut self, stack: &Stack) -> Addresses {
+        let found = [("KAFKA_BROKERS", stack.brokers()), ("DATABASE_URL", stack.database_url())];
+        self.launch_with(&[&found, &[("FACTFOLD_PARTITIONS", "4")][..]].concat());
         self.serves().await
     }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long clients may take to come to their ends.
-const END_PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const END_PATIENCE: Duration = Duration::from_secs(180);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_and_postgres_die_and_come_back_and_up_goes_on() {
@@ -47,7 +47,7 @@ async fn kafka_and_postgres_die_and_come_back_and_up_goes_on() {
 }
 
 /// Kills this process of the stack in this directory at any moment, and waits until its supervisor has started another.
-async fn kill_and_wait(data: &Path, name: &str, dice: &mut Dice) {
+pub(crate) async fn kill_and_wait(data: &Path, name: &str, dice: &mut Dice) {
     sleep(Duration::from_millis(dice.roll(300))).await;
     let record = data.join("processes").join(name);
     let runs =

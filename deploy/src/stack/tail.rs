@@ -33,7 +33,7 @@ impl Tail {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for (log, from) in &self.logs {
-            let Some(written) = read_end(log, *from) else { continue };
+            let Some(written) = read_end(log, *from, BYTES_MAX) else { continue };
             let lines: Vec<_> = written.lines().filter(|line| !line.trim().is_empty()).collect();
             if lines.is_empty() {
                 continue;
@@ -45,14 +45,20 @@ impl Tail {
         }
         text
     }
+
+    /// Whether this was written since.
+    pub(super) fn says(&self, what: &str) -> bool {
+        let written = self.logs.iter().filter_map(|(log, from)| read_end(log, *from, u64::MAX));
+        written.into_iter().any(|written| written.contains(what))
+    }
 }
 
-fn read_end(log: &PathBuf, from: u64) -> Option<String> {
+fn read_end(log: &PathBuf, from: u64, bytes_max: u64) -> Option<String> {
     let mut file = File::open(log).ok()?;
     let end = file.metadata().ok()?.len();
     // A file that became shorter was rolled over: then all of it is new.
     let from = if from > end { 0 } else { from };
-    file.seek(SeekFrom::Start(from.max(end.saturating_sub(BYTES_MAX)))).ok()?;
+    file.seek(SeekFrom::Start(from.max(end.saturating_sub(bytes_max)))).ok()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -71,5 +77,6 @@ mod tests {
         assert_eq!(tail.text(), "");
         fs::write(&log, "yesterday\ntoday\n").expect("log");
         assert_eq!(tail.text(), format!("\n{}:\n  | today", log.display()));
+        assert!(tail.says("today") && !tail.says("yesterday"));
     }
 }

@@ -41,26 +41,67 @@ impl Cluster {
         if self.members.len() < 3 { (1, 1) } else { (3, 2) }
     }
 
+    /// For how long a silent node counts as alive, in milliseconds. Where there are others, they take over soon. A single one
+    /// has nobody to give its partitions to, so no pause of the machine may count as its death.
+    fn session_timeout_ms(&self) -> u32 {
+        if self.members.len() > 1 { 2_500 } else { 30_000 }
+    }
+
     /// The settings of `member`, with its storage at `data`.
     pub(super) fn server_properties(&self, member: Member, data: &Path) -> String {
+        let address = member.address();
+        let mut text = format!(
+            "\
+process.roles=broker,controller
+listeners=BROKER://{address},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=BROKER://{address}
+inter.broker.listener.name=BROKER
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+broker.session.timeout.ms={session_timeout_ms}
+broker.heartbeat.interval.ms=500
+{common}",
+            controller_port = member.controller_port,
+            session_timeout_ms = self.session_timeout_ms(),
+            common = self.common_properties(member, data),
+        );
+        if self.durability == Durability::PowerCuts {
+            text.push_str(
+                "\n# With one replica, only the disk outlives a power cut.\nlog.flush.interval.messages=1\n",
+            );
+        }
+        text
+    }
+
+    /// The settings of `member` as a controller only, which soon finds that no node is alive: see [`super::fence`].
+    pub(super) fn fencing_properties(&self, member: Member, data: &Path) -> String {
+        format!(
+            "\
+process.roles=controller
+listeners=CONTROLLER://127.0.0.1:{controller_port}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT
+broker.session.timeout.ms=100
+broker.heartbeat.interval.ms=50
+# It is stopped as soon as it has found that out.
+controller.quorum.append.linger.ms=0
+{common}",
+            controller_port = member.controller_port,
+            common = self.common_properties(member, data),
+        )
+    }
+
+    fn common_properties(&self, member: Member, data: &Path) -> String {
         let voters: Vec<_> = self
             .members
             .iter()
             .map(|each| format!("{}@127.0.0.1:{}", each.id, each.controller_port))
             .collect();
         let (replicas, in_sync_min) = self.replicas();
-        let address = member.address();
-        let mut text = format!(
+        format!(
             "\
 # Written by factfold at every start: changes here are lost.
-process.roles=broker,controller
 node.id={id}
 # Voters by configuration, not by the log: then a port may change between two starts.
 controller.quorum.voters={voters}
-listeners=BROKER://{address},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=BROKER://{address}
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
 log.dirs={data}
 
@@ -88,22 +129,11 @@ group.initial.rebalance.delay.ms=0
 # A transaction of a dead producer blocks its readers until the next sweep.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 transaction.max.timeout.ms=60000
-# After kill -9 a broker is refused until its old session has run out: 9 s by default, too long
-# to wait at a start.
-broker.session.timeout.ms=2500
-broker.heartbeat.interval.ms=500
 ",
             id = member.id,
             voters = voters.join(","),
-            controller_port = member.controller_port,
             data = data.display(),
-        );
-        if self.durability == Durability::PowerCuts {
-            text.push_str(
-                "\n# With one replica, only the disk outlives a power cut.\nlog.flush.interval.messages=1\n",
-            );
-        }
-        text
+        )
     }
 }
 

@@ -1,12 +1,14 @@
 //! A private Apache Kafka (KRaft): one node, or a few, each broker and controller at once.
 //!
 //! [`install`] finds or fetches the program, [`config`] says how it is set up, [`format`] makes a
-//! node's storage, [`node`] is one node as a service that can be kept running.
+//! node's storage, [`node`] is one node as a service that can be kept running, [`fence`] what must
+//! be known of one that was killed before it is started again.
 //!
 //! It must never create a topic: that is the business of whoever uses the cluster.
 
 mod archive;
 mod config;
+mod fence;
 mod format;
 mod install;
 mod node;
@@ -51,11 +53,14 @@ impl Kafka {
             members: (1..=options.kafka_nodes).map(|id| Member::new(id, ports)).collect(),
             durability: options.durability,
         });
-        let starts = cluster.members.iter().map(|member| async {
-            let node = Node::new(&installation, &cluster, *member, &home, dir.processes());
-            node.format().await?;
-            Supervisor::start(node, options.console).await
-        });
+        let node = |member: &Member| Node::new(&installation, &cluster, *member, &home, dir.processes());
+        let nodes: Vec<Node> = cluster.members.iter().map(node).collect();
+        try_join_all(nodes.iter().map(Node::format)).await?;
+        if nodes.len() > 1 {
+            // A single one does it whenever it is started.
+            fence::fence(&nodes.iter().collect::<Vec<_>>()).await?;
+        }
+        let starts = nodes.into_iter().map(|node| Supervisor::start(node, options.console));
         let nodes = try_join_all(starts).await?;
         Ok(Self { nodes, brokers: cluster.brokers() })
     }

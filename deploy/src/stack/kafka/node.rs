@@ -1,10 +1,12 @@
 //! One Kafka node as a service that can be kept running.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use nix::sys::signal::Signal;
 use rdkafka::ClientConfig;
 use rdkafka::ClientContext;
@@ -15,6 +17,7 @@ use tokio::net::TcpStream;
 
 use super::Installation;
 use super::config::{Cluster, Member};
+use super::fence::{fence, wait_for_others};
 use super::format;
 use crate::stack::Durability;
 use crate::stack::child::Program;
@@ -47,7 +50,7 @@ impl Node {
         let name =
             if cluster.members.len() == 1 { "kafka".to_owned() } else { format!("kafka-{}", member.id) };
         Self {
-            jvm: jvm_options(cluster.durability, installation.archive_option()),
+            jvm: jvm_options(cluster.members.len(), cluster.durability, installation.archive_option()),
             installation: Arc::clone(installation),
             cluster: Arc::clone(cluster),
             member,
@@ -64,38 +67,46 @@ impl Node {
         format::format(&self.installation, &self.cluster, self.member, &self.directory).await
     }
 
-    /// Lets the JVM write a class archive to `file` when it stops.
-    pub(super) fn recording_classes(mut self, file: &Path) -> Self {
-        let mut record = OsString::from("-XX:ArchiveClassesAtExit=");
-        record.push(file);
-        self.jvm = jvm_options(Durability::Crashes, Some(record));
-        self
+    /// Its id in the cluster.
+    pub(super) fn id(&self) -> i32 {
+        i32::from(self.member.id)
     }
-}
 
-/// Memory as measured to be enough; no files of its own in /tmp; a broker without memory ends, so
-/// that it is started again instead of limping on.
-fn jvm_options(durability: Durability, archive: Option<OsString>) -> Vec<OsString> {
-    let mut options: Vec<OsString> =
-        ["-Xmx1g", "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
-            .map(OsString::from)
-            .to_vec();
-    options.extend(match durability {
-        // The quickest to start; throughput suffers.
-        Durability::Throwaway => ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"].map(OsString::from),
-        Durability::Crashes | Durability::PowerCuts => {
-            ["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"].map(OsString::from)
-        }
-    });
-    options.extend(archive);
-    options
-}
+    /// Where the other nodes are.
+    pub(super) fn others(&self) -> Vec<String> {
+        let others = self.cluster.members.iter().filter(|other| other.id != self.member.id);
+        others.map(Member::address).collect()
+    }
 
-impl Service for Node {
-    fn program(&self) -> Program {
+    /// Whether it has run before, and its last run did not end in order.
+    pub(super) fn was_killed(&self) -> bool {
+        let data = self.directory.join("data");
+        data.join("__cluster_metadata-0").exists() && !data.join(".kafka_cleanshutdown").exists()
+    }
+
+    /// What a controller logs when it finds this node dead.
+    pub(super) fn fenced_message(&self) -> String {
+        format!("Fencing broker {} at epoch", self.member.id)
+    }
+
+    /// The same node as a controller only, for [`fence`].
+    pub(super) fn fencing_program(&self) -> anyhow::Result<Program> {
+        let settings = self.directory.join("fencing.properties");
+        let text = self.cluster.fencing_properties(self.member, &self.directory.join("data"));
+        fs::write(&settings, text).with_context(|| format!("cannot write {}", settings.display()))?;
+        // In order, so that what it found is written.
+        Ok(Program { stop_signal: Signal::SIGTERM, ..self.program_with(&settings) })
+    }
+
+    /// Where it logs.
+    pub(super) fn log_files(&self) -> [PathBuf; 2] {
+        [self.output.clone(), self.log.clone()]
+    }
+
+    fn program_with(&self, settings: &Path) -> Program {
         let mut arguments = self.jvm.clone();
         arguments.extend(self.installation.logging_options(&self.log));
-        arguments.extend([OsString::from("kafka.Kafka"), format::settings(&self.directory).into()]);
+        arguments.extend([OsString::from("kafka.Kafka"), settings.into()]);
         Program {
             name: self.name.clone(),
             executable: self.installation.java.clone(),
@@ -111,16 +122,53 @@ impl Service for Node {
         }
     }
 
+    /// Lets the JVM write a class archive to `file` when it stops.
+    pub(super) fn recording_classes(mut self, file: &Path) -> Self {
+        let mut record = OsString::from("-XX:ArchiveClassesAtExit=");
+        record.push(file);
+        self.jvm = jvm_options(self.cluster.members.len(), Durability::Crashes, Some(record));
+        self
+    }
+}
+
+/// Memory as measured to be enough, and less for each of several that share a machine; no files of
+/// its own in /tmp; a broker without memory ends, so that it is started again instead of limping on.
+fn jvm_options(nodes: usize, durability: Durability, archive: Option<OsString>) -> Vec<OsString> {
+    let heap = if nodes == 1 { "-Xmx1g" } else { "-Xmx400m" };
+    let mut options: Vec<OsString> =
+        [heap, "-XX:-UsePerfData", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
+            .map(OsString::from)
+            .to_vec();
+    options.extend(match durability {
+        // The quickest to start; throughput suffers.
+        Durability::Throwaway => ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"].map(OsString::from),
+        Durability::Crashes | Durability::PowerCuts => {
+            ["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"].map(OsString::from)
+        }
+    });
+    options.extend(archive);
+    options
+}
+
+impl Service for Node {
+    fn program(&self) -> Program {
+        self.program_with(&format::settings(&self.directory))
+    }
+
     fn address(&self) -> String {
         self.member.address()
     }
 
     fn logs(&self) -> Vec<PathBuf> {
-        vec![self.output.clone(), self.log.clone()]
+        self.log_files().into()
     }
 
-    /// Nothing: a node's storage locks are the kernel's, and gone with the process.
+    /// A node's storage locks are the kernel's, and gone with the process. Not so its place in the cluster.
     async fn clear_the_way(&self) -> anyhow::Result<()> {
+        if self.others().is_empty() {
+            return fence(&[self]).await;
+        }
+        wait_for_others(self).await;
         Ok(())
     }
 
@@ -130,18 +178,19 @@ impl Service for Node {
         if TcpStream::connect(&address).await.is_err() {
             return false;
         }
-        let id = i32::from(self.member.id);
-        tokio::task::spawn_blocking(move || is_listed(&address, id)).await.is_ok_and(|listed| listed)
+        let id = self.id();
+        let listed = tokio::task::spawn_blocking(move || is_listed(&address, id)).await;
+        listed.is_ok_and(|listed| listed == Some(true))
     }
 }
 
-fn is_listed(address: &str, id: i32) -> bool {
+/// Whether the node at this address takes that one for alive, if it answers.
+pub(super) fn is_listed(address: &str, id: i32) -> Option<bool> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", address);
-    let Ok(client) = BaseConsumer::from_config_and_context(&config, Silent) else { return false };
-    client
-        .fetch_metadata(None, METADATA_PATIENCE)
-        .is_ok_and(|metadata| metadata.brokers().iter().any(|broker| broker.id() == id))
+    let client = BaseConsumer::from_config_and_context(&config, Silent).ok()?;
+    let metadata = client.fetch_metadata(None, METADATA_PATIENCE).ok()?;
+    Some(metadata.brokers().iter().any(|broker| broker.id() == id))
 }
 
 /// A client that says nothing: that a broker is not there yet is what it is asked to find out.
