@@ -61,7 +61,7 @@ pub(super) fn join(
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
         // A few batches ahead, and no more: every worker has this much.
-        .set("queued.max.messages.kbytes", "16384")
+        .set("queued.max.messages.kbytes", "8192")
         // A record that is there is fetched at once, also after an idle moment.
         .set("fetch.queue.backoff.ms", "1")
         .create_with_context(Rebalances { topics, changes: Mutex::default() })

@@ -61,7 +61,7 @@ impl Source {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
-            .set("queued.max.messages.kbytes", "16384")
+            .set("queued.max.messages.kbytes", "4096")
             // A full queue is emptied within milliseconds here; by default the next fetch would wait for a second.
             .set("fetch.queue.backoff.ms", "5")
             .set("reconnect.backoff.max.ms", "1000")
