@@ -132,6 +132,8 @@ pub struct Worker<P: Processor> {
     assignment: Assignment,
     transactions: Transactions,
     takeover: Takeover,
+    /// Some fetch was out of range while partitions were being taken over.
+    is_out_of_range: bool,
     owed: Owed,
     results: (mpsc::Sender<TakenOver<P>>, mpsc::Receiver<TakenOver<P>>),
     out: Vec<Produce>,
@@ -175,6 +177,7 @@ impl<P: Processor> Worker<P> {
             assignment: Assignment::new(),
             transactions,
             takeover,
+            is_out_of_range: false,
             owed: Owed::default(),
             results: mpsc::channel(),
             out: Vec::new(),
@@ -247,9 +250,12 @@ impl<P: Processor> Worker<P> {
                     }
                 }
                 Some(Err(error)) if consumer::is_fenced(&error) => return Err(Error::Displaced),
-                Some(Err(error)) if consumer::is_out_of_range(&error) && !self.assignment.is_taking() => {
-                    // Not the placeholder of a partition that is just being taken over: the log was cut under us. Taking
-                    // over again finds out, and says so.
+                // Whose fetch that was is not said: most likely it is the placeholder of one that is being taken over.
+                Some(Err(error)) if consumer::is_out_of_range(&error) && self.assignment.is_taking() => {
+                    self.is_out_of_range = true;
+                }
+                Some(Err(error)) if consumer::is_out_of_range(&error) => {
+                    // The log was cut under us. Taking over again finds out, and says so.
                     tracing::warn!(group = self.group, %error, "a fetch was out of range: taking over again");
                     self.take(consumer, &self.assignment.live())?;
                 }
@@ -348,6 +354,10 @@ impl<P: Processor> Worker<P> {
                     partitions = self.assignment.live().len(),
                     "all partitions are taken over"
                 );
+                if std::mem::take(&mut self.is_out_of_range) {
+                    // If it was another, whose log was cut, it says so again.
+                    self.go_back(consumer, &self.assignment.live())?;
+                }
             }
         }
         self.show_live_partitions();
@@ -412,6 +422,16 @@ impl<P: Processor> Worker<P> {
         fail_point!("worker::moved-on");
     }
 
+    /// Fetches these partitions from where they are once more.
+    fn go_back(&mut self, consumer: &Consumer, partitions: &[TopicPartition]) -> Result<(), Error> {
+        let back: Vec<(TopicPartition, i64)> =
+            partitions.iter().filter_map(|p| Some((*p, self.assignment.next(*p)?))).collect();
+        match consumer::seek(consumer, &back) {
+            Ok(()) => Ok(()),
+            Err(_) => self.take(consumer, partitions),
+        }
+    }
+
     /// The transaction was not committed, or nobody knows (rule 14).
     fn recover(
         &mut self,
@@ -438,12 +458,7 @@ impl<P: Processor> Worker<P> {
                 // It comes to healthy members at any rebalance. The states of the partitions we keep stay good: go back
                 // to where they are.
                 tracing::info!(group = self.group, %error, "nothing was committed: going back");
-                let back: Vec<(TopicPartition, i64)> =
-                    partitions.iter().filter_map(|p| Some((*p, self.assignment.next(*p)?))).collect();
-                match consumer::seek(consumer, &back) {
-                    Ok(()) => Ok(()),
-                    Err(_) => self.take(consumer, &partitions),
-                }
+                self.go_back(consumer, &partitions)
             }
             Failure::Unknown(error) => {
                 tracing::warn!(group = self.group, %error, "nobody knows whether it was committed: taking over again");
