@@ -35,7 +35,8 @@ fn murmur2(data: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// The vectors of Kafka's own test, `UtilsTest.testMurmur2`.
+    /// The vectors of Kafka's own test, `UtilsTest.testMurmur2`; and a hash loses its sign. (Seen failing with another
+    /// seed, without the bytes after the last four, and with the sign.)
     #[test]
     fn hashes_as_the_java_client_does() {
         let vectors: [(&str, i32); 7] = [
@@ -50,5 +51,6 @@ mod tests {
         for (text, hash) in vectors {
             assert_eq!(murmur2(text.as_bytes()) as i32, hash, "{text}");
         }
+        assert_eq!(partition_of(b"21", 100), 40);
     }
 }

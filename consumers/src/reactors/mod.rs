@@ -195,6 +195,7 @@ mod tests {
         assert!(!others.contains(&same));
     }
 
+    /// Rule 11: a request's id comes from its cause. (Seen failing without the cause, and with another namespace.)
     #[test]
     fn ids_that_were_stored_once_are_made_that_way_for_ever() {
         assert_eq!(command_id("order-1@3", "order-stock", 0), "5bb27882-e26e-5f94-860f-97a1a1468a38");

@@ -90,7 +90,8 @@ mod tests {
 
     use super::*;
 
-    /// Rule 7: a hydrate carries its assignment's number, and a late one is thrown away.
+    /// Rule 7: a hydrate carries its assignment's number, and a late one is thrown away. (Seen failing when the
+    /// number is not looked at.)
     #[test]
     fn a_late_takeover_is_thrown_away() {
         let partition = (Service::Orders.commands(), 3);

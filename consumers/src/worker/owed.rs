@@ -87,7 +87,7 @@ mod tests {
         assert!(!owed.is_due());
     }
 
-    /// Rule 4: what is not ours is not committed.
+    /// Rule 4: what is not ours is not committed. (Seen failing when nothing is forgotten.)
     #[test]
     fn what_was_given_up_is_not_owed() {
         let mut owed = Owed::default();

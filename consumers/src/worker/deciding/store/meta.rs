@@ -79,7 +79,7 @@ impl Meta {
 mod tests {
     use super::*;
 
-    /// Rule 17: any mismatch throws it away. Take a line out of [`Meta::misfit`], and this fails.
+    /// Rule 17: any mismatch throws it away. (Seen failing without each of the reasons of [`Meta::misfit`].)
     #[test]
     fn a_mismatch_of_any_part_is_seen() {
         let binding = Binding::new("cluster", "orders.commands".into(), 3, 7);
