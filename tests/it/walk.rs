@@ -157,7 +157,8 @@ async fn every_wrong_turn_has_a_problem_of_its_own() {
     system.stop().await;
 }
 
-/// Read your writes: 200 writes, each followed by a read at its position, through the read model: none stale.
+/// Read your writes: 200 writes, each followed by a read at its position, through the read model: none stale. (Seen
+/// failing when they do not wait.)
 #[tokio::test(flavor = "multi_thread")]
 async fn no_read_at_a_position_is_stale() {
     let system = System::start().await;

@@ -78,6 +78,7 @@ async fn reactors_move_orders_along() {
 }
 
 /// Rule 12, and a plain client: a command that another partitioner put elsewhere is decided where it belongs, once.
+/// (Seen failing when it is decided where it lies, and when its copy forgets where it came from.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_misplaced_plain_command_is_decided_at_home() {
     let world = World::new().await;
@@ -172,6 +173,7 @@ async fn a_store_saves_folding_the_whole_history() {
 }
 
 /// Rules 3 and 4: two workers share the partitions; a third comes and goes under load; nothing is lost or doubled.
+/// (Seen failing when what was given up is still believed when it comes back.)
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_move_under_load() {
     let world = World::new().await;
