@@ -130,7 +130,8 @@ async fn a_worker_that_slept_in_a_transaction_has_decided_nothing() {
 }
 
 /// Stopped between gathering and beginning, until the other has everything: what it has in its hands was decided by the
-/// other when it wakes up. The coordinator of the group refuses its offsets, and so all of its transaction.
+/// other when it wakes up. The coordinator of the group refuses its offsets, and so all of its transaction. (Seen failing when
+/// offsets are sent for no member and no generation: its events lie there twice, and the next takeover finds them.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_slept_on_what_it_had_gathered_decides_none_of_it() {
     let mut pairs = Pairs::new().await;
