@@ -79,7 +79,7 @@ impl Gateway {
 
 /// What the client is told about a command without a position.
 pub(crate) fn not_stored(error: NoPosition, command_id: &str) -> Problem {
-    tracing::warn!(%error, command.id = command_id, "a command was not stored");
+    tracing::warn!(%error, command.id = command_id, "a command has no position");
     match error {
         NoPosition::Surely(_) => {
             metrics::counter!("factfold_http_refused_total", "reason" => "storage-unavailable").increment(1);

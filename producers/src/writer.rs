@@ -162,8 +162,8 @@ impl Storing {
 /// What a report says of where the command lies.
 fn place(service: Service, report: OwnedDeliveryResult) -> Result<Position, NoPosition> {
     match report {
-        Ok(stored) if stored.offset < 0 => Err(NoPosition::Somewhere),
-        Ok(stored) => Ok(Position::new(service.commands(), stored.partition, stored.offset)),
+        Ok(stored) => Position::acknowledged(service.commands(), stored.partition, stored.offset)
+            .ok_or(NoPosition::Somewhere),
         Err((error, _)) if surely_unwritten(&error) => Err(NoPosition::Surely(error)),
         Err((error, _)) => Err(NoPosition::Unknown(error)),
     }

@@ -26,6 +26,12 @@ impl Position {
     pub const fn new(topic: Topic, partition: i32, offset: i64) -> Self {
         Self { topic, partition, offset }
     }
+
+    /// The position that Kafka acknowledged. `None` of a record that was sent twice: Kafka has it, and does not say where (its
+    /// offset is -1001 then).
+    pub fn acknowledged(topic: Topic, partition: i32, offset: i64) -> Option<Self> {
+        (offset >= 0).then_some(Self { topic, partition, offset })
+    }
 }
 
 impl fmt::Display for Position {

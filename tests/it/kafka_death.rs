@@ -3,10 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use factfold::{
-    console::Console,
-    stack::{Durability, StackOptions, Throwaway},
-};
+use factfold::stack::{StackOptions, Throwaway};
 use factfold_schemas::kafka::Cluster;
 use rdkafka::{
     Message as _,
@@ -30,13 +27,7 @@ const TOPIC: &str = "of-a-dead-kafka";
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_open_when_kafka_died_is_aborted() {
     let _turn = turn::take().await;
-    let options = StackOptions {
-        kafka_nodes: 1,
-        kafka_port: None,
-        durability: Durability::Throwaway,
-        console: Console::Quiet,
-    };
-    let stack = Throwaway::start(&options).await.expect("a stack");
+    let stack = Throwaway::start(&StackOptions::throwaway(1)).await.expect("a stack");
     let cluster = Cluster { brokers: stack.brokers().to_owned(), ..Cluster::default() };
     let admin: AdminClient<DefaultClientContext> = cluster.client().create().expect("a client");
     let topic = NewTopic::new(TOPIC, 1, TopicReplication::Fixed(1));

@@ -4,10 +4,7 @@
 
 use std::{env, sync::Arc, time::Instant};
 
-use factfold::{
-    console::Console,
-    stack::{Durability, StackOptions, Throwaway},
-};
+use factfold::stack::{StackOptions, Throwaway};
 use factfold_schemas::kafka::Cluster;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
@@ -22,18 +19,12 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn any_of_three_kafka_nodes_dies_and_up_goes_on() {
     let rounds = if env::var_os("FACTFOLD_FULL").is_some() { 5 } else { 1 };
-    let options = StackOptions {
-        kafka_nodes: 3,
-        kafka_port: None,
-        durability: Durability::Throwaway,
-        console: Console::Quiet,
-    };
     // Quick to give up what a dead node will not answer.
     let mut installation = Installation::new()
         .await
         .with("FACTFOLD_SESSION_TIMEOUT_MS", "6000")
         .with("FACTFOLD_TRANSACTION_TIMEOUT_MS", "5000");
-    let stack = Throwaway::start(&options).await.expect("three nodes");
+    let stack = Throwaway::start(&StackOptions::throwaway(3)).await.expect("three nodes");
     let addresses = installation.start_on(&stack).await;
     let load = Arc::new(Load::new());
     let mut dice = load.dice();

@@ -202,21 +202,18 @@ impl Transactions {
             let answer =
                 producer.begin_transaction().and_then(|()| open.send_offsets(offsets, fenced_member));
             abort(producer, self.timeout);
-            match answer.as_ref().map_err(KafkaError::rdkafka_error_code) {
-                Ok(())
-                | Err(Some(
+            let Err(error) = answer else { return Ok(Some(true)) };
+            match error.rdkafka_error_code() {
+                Some(
                     RDKafkaErrorCode::FencedInstanceId
                     | RDKafkaErrorCode::UnknownMemberId
                     | RDKafkaErrorCode::IllegalGeneration,
-                )) => return Ok(Some(true)),
-                Err(Some(
-                    RDKafkaErrorCode::ProducerFenced
-                    | RDKafkaErrorCode::InvalidProducerEpoch
-                    | RDKafkaErrorCode::Fenced
-                    | RDKafkaErrorCode::Fatal,
-                )) => return Ok((began.elapsed() < self.timeout).then_some(false)),
-                Err(_) if self.shutdown.is_set() => return Err(Error::ShuttingDown),
-                Err(code) => {
+                ) => return Ok(Some(true)),
+                code if is_fenced(&error) || code == Some(RDKafkaErrorCode::Fatal) => {
+                    return Ok((began.elapsed() < self.timeout).then_some(false));
+                }
+                _ if self.shutdown.is_set() => return Err(Error::ShuttingDown),
+                code => {
                     tracing::debug!(?code, "whether the producers are ours is not known yet");
                     thread::sleep(INITIALIZE_STEP);
                 }
@@ -228,14 +225,10 @@ impl Transactions {
     /// epoch, but the broker only does so after the timeout.
     fn unmask(&self, failure: Failure, started: Instant) -> Failure {
         let (Failure::NothingCommitted(error) | Failure::Unknown(error)) = &failure else { return failure };
-        match error.rdkafka_error_code() {
-            Some(
-                RDKafkaErrorCode::ProducerFenced
-                | RDKafkaErrorCode::InvalidProducerEpoch
-                | RDKafkaErrorCode::Fenced,
-            ) if started.elapsed() < self.timeout => Failure::Fenced { id: self.ids[self.turn].clone() },
-            _ => failure,
+        if is_fenced(error) && started.elapsed() < self.timeout {
+            return Failure::Fenced { id: self.ids[self.turn].clone() };
         }
+        failure
     }
 
     /// Puts a fresh producer in the place of the one whose turn it is.
@@ -442,6 +435,19 @@ fn abort(producer: &Producer, timeout: Duration) {
 #[cfg(feature = "failpoints")]
 fn injected() -> KafkaError {
     KafkaError::Global(RDKafkaErrorCode::Fail)
+}
+
+/// Whether somebody has taken this producer's id: a twin, or the broker itself, which does so with one that was open for too
+/// long.
+fn is_fenced(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::ProducerFenced
+                | RDKafkaErrorCode::InvalidProducerEpoch
+                | RDKafkaErrorCode::Fenced
+        )
+    )
 }
 
 /// Whether trying again cannot help: the cluster does not let us.

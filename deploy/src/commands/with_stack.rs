@@ -12,10 +12,9 @@ use nix::unistd::Pid;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::console::Console;
 use crate::failure::Failure;
 use crate::shutdown::Shutdown;
-use crate::stack::{Durability, Stack, StackOptions, Throwaway};
+use crate::stack::{Stack, StackOptions, Throwaway};
 
 const COMMAND_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -34,12 +33,7 @@ pub(super) struct Args {
 /// Runs the command, and ends as it ended.
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut shutdown = Shutdown::listen().map_err(Failure::OutOfReach)?;
-    let options = StackOptions {
-        kafka_nodes: args.kafka_nodes,
-        kafka_port: None,
-        durability: Durability::Throwaway,
-        console: Console::Quiet,
-    };
+    let options = StackOptions::throwaway(args.kafka_nodes);
     let stack = tokio::select! {
         stack = Throwaway::start(&options) => stack?,
         () = shutdown.requested() => return Err(interrupted()),

@@ -50,6 +50,13 @@ pub struct StackOptions {
     pub console: Console,
 }
 
+impl StackOptions {
+    /// A stack of so many Kafka nodes for one quiet use.
+    pub const fn throwaway(kafka_nodes: u16) -> Self {
+        Self { kafka_nodes, kafka_port: None, durability: Durability::Throwaway, console: Console::Quiet }
+    }
+}
+
 /// A running stack. Dropping it kills; [`Stack::stop`] stops.
 #[derive(Debug)]
 pub struct Stack {

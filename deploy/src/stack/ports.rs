@@ -134,12 +134,10 @@ fn parse(text: &str) -> BTreeMap<String, u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::Console;
     use crate::data_dir::DataDir;
-    use crate::stack::Durability;
 
     fn options(kafka_nodes: u16, kafka_port: Option<u16>) -> StackOptions {
-        StackOptions { kafka_nodes, kafka_port, durability: Durability::Throwaway, console: Console::Quiet }
+        StackOptions { kafka_port, ..StackOptions::throwaway(kafka_nodes) }
     }
 
     #[test]

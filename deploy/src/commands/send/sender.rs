@@ -43,8 +43,7 @@ impl ProducerContext for Deliveries {
         let (number, service) = *opaque;
         let result = match result {
             Ok(message) => {
-                let position = Position::new(service.commands(), message.partition(), message.offset());
-                Ok((message.offset() >= 0).then_some(position))
+                Ok(Position::acknowledged(service.commands(), message.partition(), message.offset()))
             }
             Err((error, _)) => Err(error.clone()),
         };

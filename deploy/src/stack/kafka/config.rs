@@ -52,6 +52,7 @@ impl Cluster {
         let address = member.address();
         let mut text = format!(
             "\
+{common}
 process.roles=broker,controller
 listeners=BROKER://{address},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=BROKER://{address}
@@ -59,7 +60,7 @@ inter.broker.listener.name=BROKER
 listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
 broker.session.timeout.ms={session_timeout_ms}
 broker.heartbeat.interval.ms=500
-{common}",
+",
             controller_port = member.controller_port,
             session_timeout_ms = self.session_timeout_ms(),
             common = self.common_properties(member, data),
@@ -76,6 +77,7 @@ broker.heartbeat.interval.ms=500
     pub(super) fn fencing_properties(&self, member: Member, data: &Path) -> String {
         format!(
             "\
+{common}
 process.roles=controller
 listeners=CONTROLLER://127.0.0.1:{controller_port}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT
@@ -83,7 +85,7 @@ broker.session.timeout.ms=100
 broker.heartbeat.interval.ms=50
 # It is stopped as soon as it has found that out.
 controller.quorum.append.linger.ms=0
-{common}",
+",
             controller_port = member.controller_port,
             common = self.common_properties(member, data),
         )
