@@ -12,7 +12,7 @@ use factfold_consumers::{
     goods::GoodsDecider,
     orders::OrdersDecider,
     reactors::{order_stock::OrderStock, reservations::Reservations},
-    worker::{self, Layout, Shutdown, Status, deciding, reacting},
+    worker::{self, Layout, Shutdown, Status, deciding, groups, keeping, reacting},
 };
 use factfold_producers::{Gateway, access::Keys};
 use factfold_projections::{Projector, ReadSide, migrate};
@@ -29,12 +29,22 @@ struct Job {
     work: Work,
 }
 
-/// The jobs of a service: its decider, and the reactors that belong to it.
+/// The jobs of a service: its decider, the keeper of its timers, and the reactors that belong to it.
 fn jobs(service: Service) -> Vec<Job> {
     match service {
-        Service::Goods => vec![Job { name: "goods", work: deciding::run::<GoodsDecider> }],
+        Service::Goods => vec![
+            Job { name: "goods", work: deciding::run::<GoodsDecider> },
+            Job {
+                name: "goods-timers",
+                work: |c, s, stop, status| keeping::run(Service::Goods, c, s, stop, status),
+            },
+        ],
         Service::Orders => vec![
             Job { name: "orders", work: deciding::run::<OrdersDecider> },
+            Job {
+                name: "orders-timers",
+                work: |c, s, stop, status| keeping::run(Service::Orders, c, s, stop, status),
+            },
             Job { name: "order-stock", work: reacting::run::<OrderStock> },
             Job { name: "reservations", work: reacting::run::<Reservations> },
         ],
@@ -148,10 +158,8 @@ impl Roles {
     pub async fn wait_for_workers(&mut self) -> Result<()> {
         let cluster = self.cluster.clone();
         let layout = tokio::task::spawn_blocking(move || Layout::read(&cluster)).await??;
-        let decided = Service::ALL.map(|service| layout.partitions(service.commands())).iter().sum::<i32>();
-        let reacted =
-            layout.partitions(Service::Orders.events()) + 2 * layout.partitions(Service::Goods.events());
-        let all = (decided + reacted) as usize;
+        let inputs = groups::all().into_iter().flat_map(|group| group.inputs);
+        let all = inputs.map(|topic| layout.partitions(topic)).sum::<i32>() as usize;
         while self.workers.iter().map(Status::live_partitions).sum::<usize>() < all {
             tokio::select! {
                 () = sleep(Duration::from_millis(5)) => {}

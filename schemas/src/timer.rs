@@ -5,6 +5,7 @@
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     cloudevents::{Headers, Outgoing},
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// The key of a timer: `2026-11-23T10:15:00Z/orders.commands/3@1042`. A record is put off once, so no two have the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timer {
     /// When the command is to be decided.
     pub due: Timestamp,

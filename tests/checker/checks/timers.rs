@@ -72,7 +72,7 @@ pub fn check<D: Decider>(log: &ServiceLog<D>, quiet: bool, report: &mut Report) 
 }
 
 /// The timers that still wait, by the record that set them: those without a tombstone.
-fn waiting(timers: &[Record]) -> BTreeMap<Position, Timer> {
+pub fn waiting(timers: &[Record]) -> BTreeMap<Position, Timer> {
     let mut waiting = BTreeMap::new();
     for record in timers {
         let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());

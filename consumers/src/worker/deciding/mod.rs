@@ -3,14 +3,13 @@
 //!
 //! - [`Deciding::process`] is that story.
 //! - [`partition`] is what is known of a partition: [`streams`], the aggregates, and [`repeats`], the commands decided lately.
-//! - [`hydrate`] folds it from the log; [`keep`] and [`store`] keep a copy of it on disk.
+//! - [`hydrate`] folds it from the log; [`keep`] and [`store`](super::store) keep a copy of it on disk.
 
 mod hydrate;
 mod keep;
 mod partition;
 mod read;
 mod repeats;
-mod store;
 mod streams;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -40,13 +39,13 @@ use self::{
     partition::Limits,
     read::{Read, Unreadable, read},
     repeats::{First, FirstOutcome, Identity, timestamp},
-    store::{Binding, Store},
 };
 use super::{
     Settings, Shutdown, Status,
     error::Error,
     layout::Layout,
     processor::{Processor, Produce, Target, TopicPartition, Written},
+    store::{Binding, Store},
 };
 use crate::decider::{Decider, Entry, Events};
 
