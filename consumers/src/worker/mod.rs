@@ -216,12 +216,13 @@ impl<P: Processor> Worker<P> {
             // Before anything is adopted: what was gathered of a partition that was not ours yet is no business of ours.
             batch.retain(|record| self.is_due(record));
             self.adopt_what_was_taken_over(consumer)?;
-            let next = self.next_offsets(&batch);
+            let due = self.processor.due();
+            let next = self.next_offsets(&batch, &due);
             if next.is_empty() && !self.owed.is_due() {
                 continue;
             }
             fail_point!("worker::gathered");
-            match self.transact(consumer, &batch, &next) {
+            match self.transact(consumer, &batch, &due, &next) {
                 Ok(written) => self.move_on(&next, &written, batch.len()),
                 Err(failure) => self.recover(consumer, &next, failure)?,
             }
@@ -382,8 +383,8 @@ impl<P: Processor> Worker<P> {
 
     /// How far the partitions will have come when this batch is done. Where there is something to do without a record, that is
     /// where they are.
-    fn next_offsets(&mut self, batch: &[Gathered<'_>]) -> BTreeMap<TopicPartition, i64> {
-        let due = self.processor.due().into_iter().filter_map(|p| Some((p, self.assignment.next(p)?)));
+    fn next_offsets(&self, batch: &[Gathered<'_>], due: &[TopicPartition]) -> BTreeMap<TopicPartition, i64> {
+        let due = due.iter().filter_map(|partition| Some((*partition, self.assignment.next(*partition)?)));
         let records = batch.iter().map(|record| (record.partition(), record.message.offset() + 1));
         due.chain(records).collect()
     }
@@ -394,17 +395,17 @@ impl<P: Processor> Worker<P> {
         &mut self,
         consumer: &Consumer,
         batch: &[Gathered<'_>],
+        due: &[TopicPartition],
         next: &BTreeMap<TopicPartition, i64>,
     ) -> Result<Written, Failure> {
         let Self { processor, transactions, out, owed, .. } = self;
-        processor.act(out).map_err(Failure::Stopped)?;
         let mut bursts = batch.chunks(BURST);
         while out.is_empty()
             && let Some(burst) = bursts.next()
         {
             process(processor, burst, out)?;
         }
-        if out.is_empty() && !owed.is_due() {
+        if out.is_empty() && due.is_empty() && !owed.is_due() {
             owed.pass(next);
             return Ok(Written::new());
         }
@@ -413,6 +414,7 @@ impl<P: Processor> Worker<P> {
         let lost = || Failure::NothingCommitted(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
         // The fence is the consumer's generation, read right before (rule 4).
         let group = consumer.group_metadata().filter(|_| !consumer.assignment_lost()).ok_or_else(lost)?;
+        processor.act(out).map_err(Failure::Stopped)?;
         let offsets = owed.with(next).into_iter().map(|(partition, next)| (partition, Some(next)));
         fail_point!("worker::before-begin");
         let result = transactions.run(&consumer::list(consumer, offsets), &group, |transaction| {
