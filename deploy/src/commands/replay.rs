@@ -9,15 +9,16 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use factfold_projections::log_reader::{Bound, Lane, Log, Record, Stop, bound::listed, envelope, merge};
 use factfold_schemas::{kafka::Cluster, partitioner::partition_of, topics::Service};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arguments;
 use crate::{
-    blocking::{self, Stop, interrupted},
+    blocking::{self, interrupted},
+    console::notice,
     data_dir::{DataDir, write_private},
     failure::Failure,
-    log_reader::{Bound, Lane, Log, Record, bound::listed, envelope, merge},
     output::Lines,
     system::{Flags, System},
 };
@@ -84,7 +85,7 @@ pub(super) async fn run(mut args: Args, data: DataDir) -> Result<ExitCode, Failu
 }
 
 fn replay(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
-    let log = Log::open(cluster)?;
+    let log = Log::open(cluster, notice)?;
     let topic = args.service.events();
     let partitions = log.partitions(&cluster.topic(topic))?;
     let only = args.stream.as_ref().map(|stream| partition_of(stream.as_bytes(), partitions));
@@ -92,7 +93,7 @@ fn replay(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failu
     say_what_is_gone(&args.from, &lanes);
     let mut progress = Progress::new(args.resume.as_deref(), &lanes);
     let (mut out, mut line) = (Lines::new(), Vec::with_capacity(4096));
-    let ended = merge::read(cluster, &mut lanes, stop, |record, lanes| {
+    let ended = log.read(&mut lanes, stop, |record, lanes| -> anyhow::Result<_> {
         if is_wanted(args, &record) {
             line.clear();
             envelope::write(&record, &mut line);
