@@ -76,12 +76,7 @@ impl Gateway {
             let place = error.pointer.map(|pointer| format!("{pointer} ")).unwrap_or_default();
             return Err(Problem::new("forbidden", format!("{place}{}", error.detail)));
         }
-        match entry.attribute("type") {
-            Some(name) if self.vocabulary.service(name).is_some() => {
-                self.vocabulary.allow(&write.caller, name)
-            }
-            _ => Ok(()),
-        }
+        self.vocabulary.allow(&write.caller, entry.attribute("type").unwrap_or_default())
     }
 
     fn envelope(&self, write: &Write, mut entry: Entry, identity: &Identity) -> Result<Envelope, Wrong> {

@@ -1,5 +1,5 @@
-//! The vocabulary: which commands there are, who may send them, and what they must look like. One place for the routes and
-//! for `/v1/commands`, so that both have the same rules.
+//! The vocabulary: which commands there are, and what they must look like. One place for the routes and for `/v1/commands`,
+//! so that both have the same rules.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
 use crate::{
-    access::{Caller, Role},
+    access::{Caller, Operation, Who},
     problems::{FieldError, Problem},
 };
 
@@ -26,19 +26,8 @@ pub(crate) struct Vocabulary(HashMap<String, Entry>);
 #[derive(Debug)]
 struct Entry {
     service: Service,
-    rule: Rule,
+    operation: Operation,
     validator: Validator,
-}
-
-/// Who may send a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rule {
-    /// Whoever has this role.
-    Role(Role),
-    /// Everybody with a token: the decider knows whose the order is.
-    Owner,
-    /// Only the system's own reactors and timers.
-    Internal,
 }
 
 /// A command that fits its schema, in the one spelling in which it is stored: what is equal has equal digests.
@@ -62,8 +51,8 @@ impl Vocabulary {
     pub(crate) fn new() -> Self {
         let entries = Service::ALL.into_iter().flat_map(|service| {
             Validator::of_commands(service).into_iter().map(move |(name, validator)| {
-                let rule = rule(service, &name);
-                (name, Entry { service, rule, validator })
+                let operation = Operation::sending(&name).expect("every command has a line in the table");
+                (name, Entry { service, operation, validator })
             })
         });
         Self(entries.collect())
@@ -76,21 +65,15 @@ impl Vocabulary {
 
     /// The names of the types that clients may send.
     pub(crate) fn names(&self) -> Vec<&str> {
-        let public = self.0.iter().filter(|(_, entry)| entry.rule != Rule::Internal);
+        let public = self.0.iter().filter(|(_, entry)| entry.operation.who() != Who::System);
         let mut names: Vec<_> = public.map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names
     }
 
-    /// Refuses callers who may not send commands of this type.
+    /// Refuses callers who may not send commands of this type. One that is unknown is nobody's secret.
     pub(crate) fn allow(&self, caller: &Caller, type_name: &str) -> Result<(), Problem> {
-        match self.0.get(type_name).map_or(Rule::Internal, |entry| entry.rule) {
-            Rule::Role(role) => caller.require(role),
-            Rule::Owner => Ok(()),
-            Rule::Internal => {
-                Err(Problem::new("forbidden", format!("only the system itself sends {type_name}")))
-            }
-        }
+        self.0.get(type_name).map_or(Ok(()), |entry| entry.operation.allow(caller))
     }
 
     /// Checks a command's data, and names everything that is wrong.
@@ -127,19 +110,6 @@ impl Refused {
     }
 }
 
-fn rule(service: Service, type_name: &str) -> Rule {
-    match (service, type_name) {
-        (Service::Goods, "AddGoods" | "UpdateGoods" | "AdjustStock" | "DiscontinueGoods") => {
-            Rule::Role(Role::Merchant)
-        }
-        (Service::Orders, "CreateOrder") => Rule::Role(Role::Customer),
-        (Service::Orders, "PayOrder" | "CancelOrder") => Rule::Owner,
-        (Service::Orders, "RefundOrder") => Rule::Role(Role::Merchant),
-        // Also what is new and has no rule yet.
-        _ => Rule::Internal,
-    }
-}
-
 /// The value as the types write it. What no schema can say (a whole number written `1.0`) is found here.
 fn respell<M: Message>(type_name: &str, data: Value) -> Result<(&'static str, Vec<u8>), Misfit> {
     let tagged = Value::Object(Map::from_iter([(type_name.to_owned(), data)]));
@@ -163,21 +133,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn what_is_internal_here_is_internal_in_the_language() {
-        let vocabulary = Vocabulary::new();
-        let mut internal: Vec<_> = vocabulary
-            .0
-            .iter()
-            .filter(|(_, e)| e.rule == Rule::Internal)
-            .map(|(name, _)| name.as_str())
-            .collect();
-        internal.sort_unstable();
-        let mut expected = [goods::Command::INTERNAL, orders::Command::INTERNAL].concat();
-        expected.sort_unstable();
-        assert_eq!(internal, expected, "a new command needs a rule");
-    }
 
     #[test]
     fn what_is_equal_is_spelt_the_same() {

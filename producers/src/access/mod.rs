@@ -5,20 +5,28 @@
 //! decider's.
 
 mod keys;
+mod operations;
 
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, OptionalFromRequestParts},
+    extract::{FromRequestParts, OptionalFromRequestParts, Request, State},
     http::{HeaderMap, header, request::Parts},
+    middleware::Next,
 };
 use factfold_schemas::ids::UserId;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use self::keys::{InvalidToken, Keys, KeysError};
-use crate::{gateway::Gateway, problems::Problem};
+pub use self::{
+    keys::{InvalidToken, Keys, KeysError},
+    operations::{Operation, Who},
+};
+use crate::{
+    gateway::Gateway,
+    problems::{Answer, Problem},
+};
 
 /// How many tokens are remembered at most.
 const TOKENS_MAX: usize = 10_000;
@@ -35,6 +43,7 @@ const TOKENS_MAX: usize = 10_000;
     Deserialize,
     strum::Display,
     strum::EnumString,
+    strum::VariantArray,
     strum::VariantNames,
 )]
 #[serde(rename_all = "kebab-case")]
@@ -75,12 +84,13 @@ impl Caller {
         self.is(Role::Merchant) || self.is(Role::Auditor)
     }
 
-    /// Refuses whoever has not this role, and names it.
-    pub(crate) fn require(&self, role: Role) -> Result<(), Problem> {
-        if self.is(role) {
+    /// Refuses whoever has none of these roles, and names them.
+    fn require_one_of(&self, roles: &[Role]) -> Result<(), Problem> {
+        if roles.iter().any(|role| self.is(*role)) {
             return Ok(());
         }
-        Err(Problem::new("forbidden", format!("this needs the role `{role}`, which the token does not give"))
+        let needed = roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(" or ");
+        Err(Problem::new("forbidden", format!("this needs the role {needed}, which the token does not give"))
             .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="factfold", error="insufficient_scope""#))
     }
 
@@ -140,6 +150,21 @@ impl Access {
     }
 }
 
+/// Lets through only who may ask for this, before anything else of the request is looked at.
+pub(crate) async fn guard(
+    State((gateway, operation)): State<(Gateway, Operation)>,
+    request: Request,
+    next: Next,
+) -> Answer {
+    if operation.who() != Who::Everyone {
+        let (mut parts, body) = request.into_parts();
+        let caller = <Caller as FromRequestParts<Gateway>>::from_request_parts(&mut parts, &gateway).await?;
+        operation.allow(&caller)?;
+        return Ok(next.run(Request::from_parts(parts, body)).await);
+    }
+    Ok(next.run(request).await)
+}
+
 impl OptionalFromRequestParts<Gateway> for Caller {
     type Rejection = Problem;
 
@@ -180,7 +205,7 @@ mod tests {
         let token = keys.issue(user, &[Role::Customer], Duration::from_secs(60)).expect("a token");
         let caller = access.check(&token).expect("a caller");
         assert_eq!(caller.user, user);
-        assert!(caller.require(Role::Customer).is_ok() && caller.require(Role::Merchant).is_err());
+        assert!(caller.is(Role::Customer) && !caller.is(Role::Merchant));
 
         let hash: [u8; 32] = Sha256::digest(&token).into();
         access.known.insert(hash, Caller { expires: 1, ..caller });
@@ -192,6 +217,6 @@ mod tests {
     #[test]
     fn an_admin_may_do_everything() {
         let caller = Caller { user: UserId::generate(), roles: vec![Role::Admin], expires: u64::MAX };
-        assert!(caller.require(Role::Merchant).is_ok());
+        assert!(caller.is(Role::Merchant));
     }
 }

@@ -25,7 +25,6 @@ use crate::{
 
 /// `POST /v1/goods`
 pub(super) async fn add(State(gateway): State<Gateway>, write: Write, request: Request) -> Answer {
-    gateway.vocabulary.allow(&write.caller, "AddGoods")?;
     let id = write.creates::<Goods>()?;
     let body = gateway.json(request, &[JSON]).await?;
     let path = format!("/v1/goods/{id}");
@@ -39,7 +38,6 @@ pub(super) async fn update(
     PathId(id): PathId<Goods>,
     request: Request,
 ) -> Answer {
-    gateway.vocabulary.allow(&write.caller, "UpdateGoods")?;
     let body = gateway.json(request, &[MERGE_PATCH, JSON]).await?;
     send(&gateway, &write, "UpdateGoods", id, body, None).await
 }
@@ -51,7 +49,6 @@ pub(super) async fn adjust_stock(
     PathId(id): PathId<Goods>,
     request: Request,
 ) -> Answer {
-    gateway.vocabulary.allow(&write.caller, "AdjustStock")?;
     let body = gateway.json(request, &[JSON]).await?;
     send(&gateway, &write, "AdjustStock", id, body, None).await
 }
@@ -63,7 +60,6 @@ pub(super) async fn discontinue(
     PathId(id): PathId<Goods>,
     request: Request,
 ) -> Answer {
-    gateway.vocabulary.allow(&write.caller, "DiscontinueGoods")?;
     let body = gateway.json_or_nothing(request).await?;
     send(&gateway, &write, "DiscontinueGoods", id, body, None).await
 }

@@ -12,36 +12,63 @@ use axum::{
     Router,
     http::{Method, Uri},
     middleware,
-    routing::{get, post},
+    routing::{MethodFilter, MethodRouter, on},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{gateway::Gateway, observing, problems::Problem};
+use crate::{
+    access::{self, Operation},
+    gateway::Gateway,
+    observing,
+    problems::Problem,
+};
 
 /// The whole API.
 pub(crate) fn router(gateway: Gateway) -> Router {
-    Router::new()
-        .route("/v1/goods", get(goods::list).post(goods::add))
-        .route("/v1/goods/{id}", get(goods::show).patch(goods::update))
-        .route("/v1/goods/{id}/stock-adjustments", post(goods::adjust_stock))
-        .route("/v1/goods/{id}/discontinuation", post(goods::discontinue))
-        .route("/v1/orders", get(orders::list).post(orders::create))
-        .route("/v1/orders/{id}", get(orders::show))
-        .route("/v1/orders/{id}/payment", post(orders::pay))
-        .route("/v1/orders/{id}/refunds", post(orders::refund))
-        .route("/v1/orders/{id}/cancellation", post(orders::cancel))
-        .route("/v1/commands", post(commands::send))
-        .route("/v1/commands/{id}", get(commands::show))
-        .route("/v1/projections", get(projections::list))
-        .route("/problems/{name}", get(system::problem))
-        .route("/.well-known/jwks.json", get(system::keys))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+    let mut routes = Router::new();
+    for operation in Operation::ALL.iter().copied() {
+        let Some((method, path)) = operation.http() else { continue };
+        let method = MethodFilter::try_from(method).expect("the table has the usual methods");
+        let Some(handler) = handler(operation, method) else { unreachable!("{operation:?} has a route") };
+        let guard = middleware::from_fn_with_state((gateway.clone(), operation), access::guard);
+        routes = routes.route(path, handler.route_layer(guard));
+    }
+    routes
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_this_method)
         .layer(CatchPanicLayer::custom(observing::panicked))
         .layer(middleware::from_fn(observing::observe))
         .with_state(gateway)
+}
+
+/// What answers an operation; `None` for those that have no route.
+fn handler(operation: Operation, method: MethodFilter) -> Option<MethodRouter<Gateway>> {
+    Some(match operation {
+        Operation::ListGoods => on(method, goods::list),
+        Operation::GetGoods => on(method, goods::show),
+        Operation::AddGoods => on(method, goods::add),
+        Operation::UpdateGoods => on(method, goods::update),
+        Operation::AdjustStock => on(method, goods::adjust_stock),
+        Operation::DiscontinueGoods => on(method, goods::discontinue),
+        Operation::ListOrders => on(method, orders::list),
+        Operation::GetOrder => on(method, orders::show),
+        Operation::CreateOrder => on(method, orders::create),
+        Operation::PayOrder => on(method, orders::pay),
+        Operation::RefundOrder => on(method, orders::refund),
+        Operation::CancelOrder => on(method, orders::cancel),
+        Operation::SendCommands => on(method, commands::send),
+        Operation::GetCommand => on(method, commands::show),
+        Operation::ListProjections => on(method, projections::list),
+        Operation::ExplainProblem => on(method, system::problem),
+        Operation::ListKeys => on(method, system::keys),
+        Operation::IsAlive => on(method, health::alive),
+        Operation::IsReady => on(method, health::ready),
+        Operation::ReserveStock
+        | Operation::ReleaseStock
+        | Operation::RecordReservation
+        | Operation::RejectOrder
+        | Operation::ExpireOrder => return None,
+    })
 }
 
 async fn nothing_here(uri: Uri) -> Problem {

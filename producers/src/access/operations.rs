@@ -1,0 +1,184 @@
+//! Everything that can be asked of the gateway, and who may ask it: one table for routes, RPCs and commands alike. A
+//! command has the same rule by whatever way it comes.
+
+use axum::http::Method;
+
+use super::{Caller, Role};
+use crate::problems::Problem;
+
+/// Who may ask for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Everybody, also without a token.
+    Everyone,
+    /// Everybody with a token, about what is theirs. Whose it is, is for the decider or the read model to say; to others
+    /// it is not there.
+    Owner,
+    /// Whoever has one of these roles. (An admin has them all.)
+    Roles(&'static [Role]),
+    /// Only the system's own reactors and timers.
+    System,
+}
+
+/// Something that can be asked of the gateway. One that sends a command is called like the command's type.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumString, strum::IntoStaticStr, strum::VariantArray,
+)]
+#[expect(missing_docs, reason = "the table says it")]
+pub enum Operation {
+    ListGoods,
+    GetGoods,
+    AddGoods,
+    UpdateGoods,
+    AdjustStock,
+    DiscontinueGoods,
+    ReserveStock,
+    ReleaseStock,
+
+    ListOrders,
+    GetOrder,
+    CreateOrder,
+    PayOrder,
+    RefundOrder,
+    CancelOrder,
+    RecordReservation,
+    RejectOrder,
+    ExpireOrder,
+
+    SendCommands,
+    GetCommand,
+
+    ListProjections,
+    ExplainProblem,
+    ListKeys,
+    IsAlive,
+    IsReady,
+}
+
+/// Who may, and how it is asked.
+struct Row {
+    who: Who,
+    http: Option<(Method, &'static str)>,
+}
+
+const CUSTOMER: Who = Who::Roles(&[Role::Customer]);
+const MERCHANT: Who = Who::Roles(&[Role::Merchant]);
+const OPERATOR: Who = Who::Roles(&[Role::Operator]);
+
+impl Operation {
+    /// The table.
+    #[rustfmt::skip]
+    fn row(self) -> Row {
+        use Who::{Everyone, Owner};
+        const GET: Method = Method::GET;
+        const POST: Method = Method::POST;
+        const PATCH: Method = Method::PATCH;
+        match self {
+            Self::ListGoods         => row(Everyone, GET,    "/v1/goods"),
+            Self::GetGoods          => row(Everyone, GET,    "/v1/goods/{id}"),
+            Self::AddGoods          => row(MERCHANT, POST,   "/v1/goods"),
+            Self::UpdateGoods       => row(MERCHANT, PATCH,  "/v1/goods/{id}"),
+            Self::AdjustStock       => row(MERCHANT, POST,   "/v1/goods/{id}/stock-adjustments"),
+            Self::DiscontinueGoods  => row(MERCHANT, POST,   "/v1/goods/{id}/discontinuation"),
+            Self::ReserveStock      => internal(),
+            Self::ReleaseStock      => internal(),
+
+            // One's own; merchants and auditors see all.
+            Self::ListOrders        => row(Owner,    GET,    "/v1/orders"),
+            Self::GetOrder          => row(Owner,    GET,    "/v1/orders/{id}"),
+            Self::CreateOrder       => row(CUSTOMER, POST,   "/v1/orders"),
+            Self::PayOrder          => row(Owner,    POST,   "/v1/orders/{id}/payment"),
+            Self::RefundOrder       => row(MERCHANT, POST,   "/v1/orders/{id}/refunds"),
+            Self::CancelOrder       => row(Owner,    POST,   "/v1/orders/{id}/cancellation"),
+            Self::RecordReservation => internal(),
+            Self::RejectOrder       => internal(),
+            Self::ExpireOrder       => internal(),
+
+            // Each command has the rule of its own line besides; its sender sees its outcome.
+            Self::SendCommands      => row(Owner,    POST,   "/v1/commands"),
+            Self::GetCommand        => row(Owner,    GET,    "/v1/commands/{id}"),
+
+            Self::ListProjections   => row(OPERATOR, GET,    "/v1/projections"),
+            Self::ExplainProblem    => row(Everyone, GET,    "/problems/{name}"),
+            Self::ListKeys          => row(Everyone, GET,    "/.well-known/jwks.json"),
+            Self::IsAlive           => row(Everyone, GET,    "/healthz"),
+            Self::IsReady           => row(Everyone, GET,    "/readyz"),
+        }
+    }
+
+    /// All of them.
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
+
+    /// `AddGoods`
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// The one that sends commands of this type; `None` when there is no such type.
+    pub(crate) fn sending(type_name: &str) -> Option<Self> {
+        type_name.parse().ok()
+    }
+
+    /// Who may ask for it.
+    pub fn who(self) -> Who {
+        self.row().who
+    }
+
+    /// Its method and path; `None` when it has no route.
+    pub fn http(self) -> Option<(Method, &'static str)> {
+        self.row().http
+    }
+
+    /// Refuses whoever may not ask for it.
+    pub(crate) fn allow(self, caller: &Caller) -> Result<(), Problem> {
+        match self.who() {
+            Who::Everyone | Who::Owner => Ok(()),
+            Who::Roles(roles) => caller.require_one_of(roles),
+            Who::System => {
+                Err(Problem::new("forbidden", format!("only the system itself sends {}", self.name())))
+            }
+        }
+    }
+}
+
+fn row(who: Who, method: Method, path: &'static str) -> Row {
+    Row { who, http: Some((method, path)) }
+}
+
+/// A command of the system's own.
+fn internal() -> Row {
+    Row { who: Who::System, http: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use factfold_schemas::{goods, orders};
+    use strum::VariantNames;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_rule_and_what_is_internal_here_is_internal_in_the_language() {
+        let commands: BTreeSet<&str> =
+            [goods::Command::VARIANTS, orders::Command::VARIANTS].concat().into_iter().collect();
+        let internal: BTreeSet<&str> =
+            [goods::Command::INTERNAL, orders::Command::INTERNAL].concat().into_iter().collect();
+        for name in &commands {
+            let operation = Operation::sending(name).unwrap_or_else(|| panic!("{name} needs a rule"));
+            assert_eq!(operation.who() == Who::System, internal.contains(name), "{name}");
+        }
+        for operation in Operation::ALL.iter().filter(|operation| operation.who() == Who::System) {
+            assert!(internal.contains(operation.name()), "{operation:?} is no command");
+        }
+    }
+
+    #[test]
+    fn no_two_have_the_same_route() {
+        let mut seen = BTreeSet::new();
+        for (method, path) in Operation::ALL.iter().filter_map(|operation| operation.http()) {
+            assert!(seen.insert((method.to_string(), path)), "{method} {path}");
+        }
+    }
+}
