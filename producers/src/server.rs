@@ -52,6 +52,7 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
+    gateway.live.close();
     end(gateway, graceful, gateway.settings.drain_time).await;
 }
 

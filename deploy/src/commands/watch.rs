@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use factfold_projections::log_reader::{Bound, Log, Record, Stop, envelope, follow::Live, merge};
+use factfold_projections::log_reader::{Bound, Filter, Log, Record, Stop, envelope, follow::Live, merge};
 use factfold_schemas::{kafka::Cluster, topics::Service};
 
 use super::{arguments, readable};
@@ -60,9 +60,10 @@ fn watch(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failur
     let mut lanes = log.lanes(&topics, None, &args.from, &Bound::End)?;
     let (mut out, mut line) = (Lines::new(), Vec::new());
     let width = output::width().map(usize::from);
+    let filter = Filter { types: args.types.clone(), ..Filter::default() };
     let mut show = |record: &Record<'_>, out: &mut Lines| {
         let name = record.header("ce_type").unwrap_or("?");
-        if !args.types.is_empty() && !args.types.iter().any(|wanted| wanted == name) {
+        if !filter.lets_through(record) {
             return Ok(());
         }
         line.clear();

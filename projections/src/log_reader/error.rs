@@ -32,6 +32,9 @@ pub enum LogError {
         /// How far it was to be read.
         end: i64,
     },
+    /// The system gives no thread to read with.
+    #[error("no thread to read with: {0}")]
+    Thread(String),
     /// Kafka, or the library, refuses something.
     #[error("{doing}: {error}")]
     Kafka {

@@ -9,6 +9,7 @@
 pub mod bound;
 pub mod envelope;
 mod error;
+mod filter;
 pub mod follow;
 pub mod merge;
 mod record;
@@ -25,7 +26,7 @@ use std::{
 use factfold_schemas::{kafka::Cluster, position::Position, topics::Topic};
 use jiff::Timestamp;
 use rdkafka::{
-    ClientConfig, ClientContext, Offset, TopicPartitionList,
+    ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
 };
@@ -34,6 +35,7 @@ use self::error::Doing;
 pub use self::{
     bound::Bound,
     error::LogError,
+    filter::Filter,
     record::{Kept, Record},
 };
 
@@ -43,6 +45,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const REACH: Duration = Duration::from_secs(5);
 /// How much may wait in memory, for each partition, beside what is being fetched.
 const AHEAD_KBYTES: u32 = 4096;
+/// The same, where many read at once.
+const AHEAD_KBYTES_OF_MANY: u32 = 1024;
+/// The library wants a group even where nothing is ever joined or committed.
+const GROUP: &str = "factfold.reader";
 
 /// The topics of a cluster that can be reached.
 pub struct Log {
@@ -91,13 +97,38 @@ impl Lane {
     pub const fn position(&self) -> Position {
         Position::new(self.topic, self.partition, self.next)
     }
+
+    /// Where it ends.
+    pub const fn end_position(&self) -> Position {
+        Position::new(self.topic, self.partition, self.end)
+    }
 }
 
 impl Log {
     /// Asks the cluster for its topics. Whoever reads for long learns from `notice` why nothing comes.
     pub fn open(cluster: &Cluster, notice: fn(&str)) -> Result<Self, LogError> {
-        let client: BaseConsumer<LastError> =
-            asking(cluster).create_with_context(LastError::default()).doing("making a Kafka client")?;
+        Self::ask(cluster, "read_uncommitted", AHEAD_KBYTES, notice)
+    }
+
+    /// The same, for somebody who reads on behalf of many at once: less is fetched ahead, and a partition ends where an
+    /// open transaction begins, which is waited for by nobody.
+    pub fn open_for_many(cluster: &Cluster, notice: fn(&str)) -> Result<Self, LogError> {
+        Self::ask(cluster, "read_committed", AHEAD_KBYTES_OF_MANY, notice)
+    }
+
+    fn ask(
+        cluster: &Cluster,
+        isolation: &str,
+        ahead_kbytes: u32,
+        notice: fn(&str),
+    ) -> Result<Self, LogError> {
+        let client: BaseConsumer<LastError> = cluster
+            .client()
+            // It only asks. What is not committed yet counts, or not, for where a partition ends.
+            .set("isolation.level", isolation)
+            .set("group.id", cluster.namespace.qualify(GROUP))
+            .create_with_context(LastError::default())
+            .doing("making a Kafka client")?;
         let metadata = client.fetch_metadata(None, REACH).map_err(|error| {
             // Why it failed is told beside the answer, to whoever polls.
             let hear = |_| {
@@ -109,13 +140,7 @@ impl Log {
         })?;
         let topics = metadata.topics().iter();
         let partitions = topics.map(|t| (t.name().to_owned(), t.partitions().len() as i32)).collect();
-        Ok(Self { cluster: cluster.clone(), client, partitions, ahead_kbytes: AHEAD_KBYTES, notice })
-    }
-
-    /// The same, with another bound on what waits in memory for each partition.
-    #[must_use]
-    pub fn ahead(self, kbytes: u32) -> Self {
-        Self { ahead_kbytes: kbytes, ..self }
+        Ok(Self { cluster: cluster.clone(), client, partitions, ahead_kbytes, notice })
     }
 
     /// The cluster.
@@ -142,12 +167,7 @@ impl Log {
         for &topic in topics {
             let name = self.cluster.topic(topic);
             for partition in 0..self.partitions(&name)? {
-                let (low, high) = self
-                    .client
-                    .fetch_watermarks(&name, partition, PATIENCE)
-                    .doing_with(|| format!("asking where {name}/{partition} ends"))?;
-                let lane = Lane { topic, name: name.clone(), partition, low, next: low, end: high };
-                lanes.push(lane);
+                lanes.push(self.lane(topic, partition)?);
             }
         }
         let starts = self.offsets(&lanes, from)?;
@@ -157,6 +177,32 @@ impl Log {
         }
         lanes.retain(|lane| only.is_none_or(|only| only == lane.partition));
         Ok(lanes)
+    }
+
+    /// What lies between each of these positions and the end of its partition. One that is gone, or was never there, is
+    /// refused: whoever goes on from there would miss something.
+    pub fn lanes_from(&self, positions: &[Position]) -> Result<Vec<Lane>, LogError> {
+        let lane = |position: &Position| {
+            let mut lane = self.lane(position.topic, position.partition)?;
+            bound::check(&[*position], std::slice::from_ref(&lane))?;
+            if position.offset < lane.low {
+                let gone = format!("{position} is gone: this partition begins at {}", lane.low);
+                return Err(LogError::NoSuchPlace(gone));
+            }
+            lane.next = position.offset;
+            Ok(lane)
+        };
+        positions.iter().map(lane).collect()
+    }
+
+    /// All of a partition.
+    fn lane(&self, topic: Topic, partition: i32) -> Result<Lane, LogError> {
+        let name = self.cluster.topic(topic);
+        let (low, end) = self
+            .client
+            .fetch_watermarks(&name, partition, PATIENCE)
+            .doing_with(|| format!("asking where {name}/{partition} ends"))?;
+        Ok(Lane { topic, name, partition, low, next: low, end })
     }
 
     /// The offset of this bound in each lane.
@@ -188,16 +234,10 @@ impl Log {
 
     /// The time of the first record at or after this position; `None` at the end.
     fn time_of(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
-        let name = self.cluster.topic(position.topic);
-        let (low, high) = self
-            .client
-            .fetch_watermarks(&name, position.partition, PATIENCE)
-            .doing_with(|| format!("asking where {position} is"))?;
-        let next = position.offset.max(low);
-        let mut lane =
-            [Lane { topic: position.topic, name, partition: position.partition, low, next, end: high }];
+        let mut lane = self.lane(position.topic, position.partition)?;
+        lane.next = position.offset.max(lane.low);
         let mut time = None;
-        self.read(&mut lane, &Stop::default(), |record, _| {
+        self.read(&mut [lane], &Stop::default(), |record, _| {
             time = Some(record.time());
             Ok::<_, LogError>(merge::Next::Enough)
         })?;
@@ -208,8 +248,7 @@ impl Log {
     fn consumer(&self, settings: &[(&str, &str)]) -> Result<Arc<BaseConsumer>, LogError> {
         let mut config = self.cluster.client();
         config
-            // The library wants a group even where nothing is ever joined or committed.
-            .set("group.id", self.cluster.namespace.qualify("factfold.reader"))
+            .set("group.id", self.cluster.namespace.qualify(GROUP))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("isolation.level", "read_committed")
@@ -247,15 +286,6 @@ impl ClientContext for LastError {
 }
 
 impl ConsumerContext for LastError {}
-
-/// A client that only asks, and sees also what is not committed yet: where a partition ends for everybody.
-fn asking(cluster: &Cluster) -> ClientConfig {
-    let mut config = cluster.client();
-    config
-        .set("isolation.level", "read_uncommitted")
-        .set("group.id", cluster.namespace.qualify("factfold.reader"));
-    config
-}
 
 fn assignment(lanes: &[Lane]) -> Result<TopicPartitionList, LogError> {
     let mut list = TopicPartitionList::with_capacity(lanes.len());

@@ -21,6 +21,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Where it lies.
+    pub fn position(&self) -> Position {
+        self.record().position()
+    }
+
     /// The record.
     pub fn record(&self) -> Record<'_, OwnedMessage> {
         Record { topic: self.topic, message: &self.message }
