@@ -25,8 +25,10 @@ mod routes;
 mod server;
 mod settings;
 mod submitting;
+mod tls;
 mod vocabulary;
 mod writer;
 
 pub use gateway::{Gateway, StartError};
 pub use settings::{BATCH_MAX, BODY_BYTES_MAX, Settings};
+pub use tls::{Tls, TlsError};

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::access::Keys;
+use crate::{access::Keys, tls::Tls};
 
 /// The largest body of a request, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -25,6 +25,8 @@ pub(crate) const HISTORY_TIME: Duration = Duration::from_secs(3);
 pub struct Settings {
     /// The keys of access tokens.
     pub keys: Arc<Keys>,
+    /// The listener's certificate; without one, whoever is in between can read along.
+    pub tls: Option<Arc<Tls>>,
     /// How many requests may wait at once, for a decision or for a read model; beyond, they are refused with 503.
     pub waiting_max: usize,
     /// How many connections may be open at once; beyond, new ones wait in the kernel's queue.
@@ -41,7 +43,7 @@ pub struct Settings {
     pub readers_max: usize,
     /// How many may read past events at once, each with a consumer of its own; beyond, they are refused with 503.
     pub scans_max: usize,
-    /// How long somebody who reads events may keep one waiting, before he is cut off.
+    /// How long a client may take nothing of what is sent to it, before it is cut off.
     pub reader_patience: Duration,
     /// How often somebody who reads events hears that there are none.
     pub heartbeat: Duration,
@@ -54,6 +56,7 @@ impl Settings {
     pub fn new(keys: Keys) -> Self {
         Self {
             keys: Arc::new(keys),
+            tls: None,
             waiting_max: 1024,
             connections_max: 4096,
             unstored_max: 10_000,

@@ -119,6 +119,13 @@ impl Client {
         }
     }
 
+    /// The same, over TLS, with certificates of this issuer (in PEM).
+    pub(crate) fn trusting(self, issuer: &str) -> Self {
+        let issuer = reqwest::Certificate::from_pem(issuer.as_bytes()).expect("a certificate");
+        let client = reqwest::Client::builder().tls_certs_merge([issuer]).build().expect("a client");
+        Self { client, ..self }
+    }
+
     /// The same, with a connection for each request; and what is not answered, or not decided yet, is asked again under
     /// the same key until it is. So a gateway may go away at any moment.
     pub(crate) fn patient(self) -> Self {
