@@ -10,6 +10,7 @@
 pub mod cloudevents;
 pub mod codec;
 pub mod command;
+pub mod compatibility;
 pub mod goods;
 pub mod ids;
 pub mod json;

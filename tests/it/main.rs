@@ -21,6 +21,7 @@ mod plain_client;
 mod process;
 mod projecting;
 mod proof;
+mod schemas;
 mod system;
 mod takeover;
 mod three_nodes;
