@@ -6,10 +6,12 @@ use axum::{
 };
 use factfold_projections::Page;
 use factfold_schemas::{
+    position::Position,
     record::{Answer as Decided, Reply},
     rejection::RejectionKind,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -56,11 +58,33 @@ pub(crate) fn to_write(prefer: Prefer, submitted: Submitted, created: Option<&st
     }
 }
 
+/// A command that is stored, and not decided yet.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Pending {
+    /// The command's id.
+    command_id: String,
+    /// Where it lies.
+    position: Position,
+    status: Undecided,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+enum Undecided {
+    Pending,
+}
+
+impl Pending {
+    pub(crate) fn new(command_id: impl Into<String>, position: Position) -> Self {
+        Self { command_id: command_id.into(), position, status: Undecided::Pending }
+    }
+}
+
 /// Stored, and not decided yet.
 fn pending(submitted: &Submitted) -> Response {
     let Submitted { command_id, position, .. } = submitted;
-    let body = json!({ "command_id": command_id, "position": position, "status": "pending" });
-    let mut response = json_response(StatusCode::ACCEPTED, &body);
+    let mut response = json_response(StatusCode::ACCEPTED, &Pending::new(command_id, *position));
     set(&mut response, header::LOCATION, &command_path(command_id, &position.to_string()));
     response
 }

@@ -49,6 +49,10 @@ pub enum Operation {
     GetCommand,
 
     ListProjections,
+    ShowOpenApi,
+    ShowAsyncApi,
+    ReadDocs,
+    FetchDocsFile,
     ExplainProblem,
     ListKeys,
     IsAlive,
@@ -99,6 +103,10 @@ impl Operation {
             Self::GetCommand        => row(Owner,    GET,    "/v1/commands/{id}"),
 
             Self::ListProjections   => row(OPERATOR, GET,    "/v1/projections"),
+            Self::ShowOpenApi       => row(Everyone, GET,    "/openapi.json"),
+            Self::ShowAsyncApi      => row(Everyone, GET,    "/asyncapi.json"),
+            Self::ReadDocs          => row(Everyone, GET,    "/docs"),
+            Self::FetchDocsFile     => row(Everyone, GET,    "/docs/{name}"),
             Self::ExplainProblem    => row(Everyone, GET,    "/problems/{name}"),
             Self::ListKeys          => row(Everyone, GET,    "/.well-known/jwks.json"),
             Self::IsAlive           => row(Everyone, GET,    "/healthz"),
