@@ -78,9 +78,9 @@ pub(in crate::routes) fn send(components: &mut Components) -> Description {
     described
         .answers(Answer {
             status: 202,
-            description: "Stored, with the position of each.",
+            description: "Stored, with the position of each. Of a single one, `Location` says where to ask for its outcome.",
             content: vec![(JSON, json!({ "oneOf": [one, many] }))],
-            headers: vec!["Factfold-Position", "Location"],
+            headers: vec!["Factfold-Position"],
         })
         .refused(&[
             "invalid-json",
@@ -178,14 +178,12 @@ pub(in crate::routes) fn show(components: &mut Components) -> Description {
                 .by(Role::Merchant)
                 .about(COMMAND)
                 .query("at", POSITION)
-                .header("Factfold-At-Least", POSITION)
                 .answer(json!({
                     "command_id": COMMAND,
                     "position": POSITION,
                     "status": "accepted",
                     "version": 5,
                     "decided_at": "2026-11-23T05:06:07.623Z",
-                    "type": "AdjustStock",
                     "stream": format!("goods-{TEA}"),
                     "repeated": false,
                 })),
