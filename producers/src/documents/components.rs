@@ -1,10 +1,15 @@
 //! The components of the OpenAPI document: each type once, under its name, as schemars derives it from the type that runs;
 //! and the parameters and headers that many routes share.
 
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{
+    JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, transform::RecursiveTransform,
+};
 use serde_json::{Map, Value, json};
 
-use super::description::{Parameter, Place};
+use super::{
+    description::{Parameter, Place},
+    sample::POSITION,
+};
 use crate::{problems, settings::WAIT_MAX};
 
 /// The schemas that were asked for so far.
@@ -16,6 +21,7 @@ impl Components {
         let settings = SchemaSettings::draft2020_12().with(|settings| {
             settings.meta_schema = None;
             settings.definitions_path = "/components/schemas".into();
+            settings.transforms.push(Box::new(RecursiveTransform(enumeration)));
         });
         Self(settings.into_generator())
     }
@@ -23,6 +29,12 @@ impl Components {
     /// A reference to the schema of this type; the schema itself, where a type has no name.
     pub(crate) fn of<T: JsonSchema>(&mut self) -> Value {
         self.0.subschema_for::<T>().to_value()
+    }
+
+    /// A reference to this schema, which is made of others, by a name of its own.
+    pub(crate) fn named(&mut self, name: &str, schema: Value) -> Value {
+        self.0.definitions_mut().insert(name.to_owned(), schema);
+        json!({ "$ref": format!("#/components/schemas/{name}") })
     }
 
     /// The schema of this type without one of its fields, which this route does not take.
@@ -87,6 +99,24 @@ impl Components {
     }
 }
 
+/// `oneOf` constants becomes `enum`: the same, and what every generator of clients understands.
+fn enumeration(schema: &mut Schema) {
+    let Some(Value::Array(alternatives)) = schema.get("oneOf") else { return };
+    let constants =
+        alternatives.iter().map(|one| Some((one.get("const")?.as_str()?, one.get("description"))));
+    let Some(constants) = constants.collect::<Option<Vec<_>>>() else { return };
+    let mut description = schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    for (name, meaning) in &constants {
+        let meaning = meaning.and_then(Value::as_str).unwrap_or_default();
+        description.push_str(&format!("\n- `{name}`: {meaning}"));
+    }
+    let values: Vec<_> = constants.iter().map(|(name, _)| json!(name)).collect();
+    schema.remove("oneOf");
+    schema.insert("type".to_owned(), json!("string"));
+    schema.insert("enum".to_owned(), Value::Array(values));
+    schema.insert("description".to_owned(), Value::String(description));
+}
+
 /// An optional field is absent from a query, never null.
 fn without_null(mut schema: Value) -> Value {
     if let Some(Value::Array(types)) = schema.get_mut("type") {
@@ -106,44 +136,48 @@ fn without_null(mut schema: Value) -> Value {
 }
 
 fn parameters() -> Value {
-    let header = |name: &str, description: String, schema: Value| json!({ "name": name, "in": "header", "description": description, "schema": schema });
-    let text = || json!({ "type": "string" });
-    let etags = json!({ "type": "string", "pattern": r#"^(W/)?"[0-9]+(\.[0-9]+)?"$"# });
     let position = r"[a-z-]+\.commands/[0-9]{1,4}@[0-9]{1,15}";
-    Map::from_iter(
-        [
-            header(
-                "Idempotency-Key",
-                "Names the request: a repeat under the same key takes effect once, for 24 hours. The same key with another \
-                 body is refused."
-                    .to_owned(),
-                json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" }),
-            ),
-            header(
-                "Prefer",
-                format!(
-                    "How long to wait for the decision: `wait=10` (seconds, at most {}), or `respond-async`.",
-                    WAIT_MAX.as_secs()
-                ),
-                text(),
-            ),
-            header(
-                "Factfold-At-Least",
-                "Positions of writes that the answer must include, as `Factfold-Position` named them; more than one with \
-                 commas between them."
-                    .to_owned(),
-                json!({ "type": "string", "pattern": format!("^{position}(, ?{position})*$") }),
-            ),
-            header("If-None-Match", "An `ETag` that the client has.".to_owned(), etags.clone()),
-            header(
-                "If-Match",
-                "The `ETag` of the version that the change is meant for; at another version it is refused.".to_owned(),
-                json!({ "type": "string", "pattern": r#"^"[0-9]+(\.[0-9]+)?"$"# }),
-            ),
-        ]
-        .map(|parameter| (parameter["name"].as_str().unwrap_or_default().to_owned(), parameter)),
-    )
-    .into()
+    let key =
+        json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[!-~]([\t -~]*[!-~])?$" });
+    let wait_max = WAIT_MAX.as_secs();
+    let headers = [
+        json!({
+            "name": "Idempotency-Key",
+            "description": "Names the request: a repeat under the same key takes effect once, for 24 hours. The same key with \
+                            another body is refused.",
+            "schema": key,
+        }),
+        json!({
+            "name": "Prefer",
+            "description":
+                format!("How long to wait for the decision: `wait=10` (seconds, at most {wait_max}), or `respond-async`."),
+            "schema": { "type": "string" },
+            "example": "wait=10",
+        }),
+        json!({
+            "name": "Factfold-At-Least",
+            "description": "Positions of writes that the answer must include, as `Factfold-Position` named them; more than one \
+                            with commas between them.",
+            "schema": { "type": "string", "pattern": format!("^({position}(, ?{position})*)?$") },
+            "example": POSITION,
+        }),
+        json!({
+            "name": "If-None-Match",
+            "description": "An `ETag` that the client has.",
+            "schema": { "type": "string" },
+        }),
+        json!({
+            "name": "If-Match",
+            "description": "The `ETag` of the version that the change is meant for, at another it is refused; `*` means any.",
+            "schema": { "type": "string", "pattern": r#"^(\*|"[0-9]+(\.[0-9]+)?")$"# },
+            "example": "*",
+        }),
+    ];
+    let named = headers.into_iter().map(|mut header| {
+        header["in"] = json!("header");
+        (header["name"].as_str().unwrap_or_default().to_owned(), header)
+    });
+    named.collect::<Map<_, _>>().into()
 }
 
 fn headers() -> Value {

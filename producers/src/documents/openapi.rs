@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -76,7 +77,13 @@ fn described(operation: Operation, tag: &str, description: Description) -> Value
             .collect();
         described["requestBody"] = json!({ "required": is_required, "content": content });
     }
-    let answers = answers.into_iter().map(|one| (one.status.to_string(), answer(one, &examples)));
+    let answers = answers.into_iter().map(|one| {
+        let (status, mut described) = (one.status, answer(one, &examples));
+        if status == 201 {
+            described["links"] = links(operation);
+        }
+        (status.to_string(), described)
+    });
     let mut responses: BTreeMap<_, _> = answers.collect();
     responses.extend(refusals(operation, problems));
     described["responses"] = json!(responses);
@@ -165,6 +172,21 @@ fn answer(answer: Answer, examples: &[Example]) -> Value {
     described
 }
 
+/// What can be done with what was made.
+fn links(making: Operation) -> Value {
+    let about = making.http().map(|(_, path)| format!("{path}/{{id}}")).unwrap_or_default();
+    let on_it = Operation::ALL.iter().filter(|other| {
+        other
+            .http()
+            .is_some_and(|(_, path)| path.strip_prefix(&about).is_some_and(|rest| !rest.contains('{')))
+    });
+    let link = |other: &Operation| {
+        let link = json!({ "operationId": other.name(), "parameters": { "id": "$response.body#/id" } });
+        (other.name().to_owned(), link)
+    };
+    on_it.map(link).collect::<Map<_, _>>().into()
+}
+
 fn header(name: &str) -> (String, Value) {
     (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))
 }
@@ -182,12 +204,15 @@ fn refusals(operation: Operation, mut names: Vec<&'static str>) -> BTreeMap<Stri
     }
     let refusal = |(status, problems): (u16, BTreeMap<&str, &str>)| {
         let listed = problems.iter().map(|(name, title)| format!("- [`{name}`](/problems/{name}): {title}."));
-        let described = json!({
+        let mut described = json!({
             "description": listed.collect::<Vec<_>>().join("\n"),
             "content": {
                 (problems::MEDIA_TYPE): { "schema": { "$ref": "#/components/schemas/Problem" } },
             },
         });
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            described["headers"] = Map::from_iter([header("Retry-After")]).into();
+        }
         (status.to_string(), described)
     };
     by_status.into_iter().map(refusal).collect()

@@ -3,10 +3,11 @@
 use factfold_schemas::{
     goods,
     ids::{self, Kind},
+    json::Validator,
     orders,
     topics::Service,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{ShowParameters, Shown, Stored};
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
         example::Example,
         sample::{COMMAND, POSITION, TEA},
     },
+    envelopes::KNOWN,
     reading::{
         body::JSON,
         cloudevents::{BATCH, STRUCTURED},
@@ -40,7 +42,12 @@ const ATTRIBUTES: [(&str, &str); 6] = [
 pub(in crate::routes) fn send(components: &mut Components) -> Description {
     let commands: Vec<_> =
         Service::ALL.into_iter().flat_map(|service| commands(service, components)).collect();
-    let event = json!({ "oneOf": commands.iter().map(structured).collect::<Vec<_>>() });
+    let alternatives = commands.iter().map(|command| {
+        let name = format!("{}CloudEvent", command.name);
+        components.named(&name, structured(command))
+    });
+    let event = json!({ "oneOf": alternatives.collect::<Vec<_>>() });
+    let event = components.named("CloudEvent", event);
     let data: Vec<_> = commands.iter().map(|command| &command.data).collect();
     let adjust = json!({ "delta": 1, "reason": "found one more" });
     let as_event =
@@ -53,7 +60,7 @@ pub(in crate::routes) fn send(components: &mut Components) -> Description {
              rule of its own route.",
         )
         .common("Idempotency-Key")
-        .parameter(Place::Header, "ce-specversion", false, "Binary mode: `1.0`.", json!({ "const": "1.0" }))
+        .parameter(Place::Header, "ce-specversion", false, "Binary mode: `1.0`.", json!({ "type": "string" }))
         .parameter(Place::Header, "ce-type", false, "Binary mode: the command's type.", json!({ "type": "string" }))
         .parameter(Place::Header, "ce-subject", false, "Binary mode: the stream.", json!({ "type": "string" }));
     for (name, description) in ATTRIBUTES {
@@ -129,6 +136,8 @@ struct Sendable {
     /// The stream's name before the UUID.
     prefix: &'static str,
     data: Value,
+    /// Whether there is anything that must be said; without, no data means `{}`.
+    needs_data: bool,
 }
 
 fn commands(service: Service, components: &mut Components) -> Vec<Sendable> {
@@ -138,30 +147,43 @@ fn commands(service: Service, components: &mut Components) -> Vec<Sendable> {
         Service::Goods => (ids::Goods::PREFIX, components.variants::<goods::Command>(may_be_sent)),
         Service::Orders => (ids::Order::PREFIX, components.variants::<orders::Command>(may_be_sent)),
     };
-    types.into_iter().map(|(name, data)| Sendable { name, prefix, data }).collect()
+    let validators = Validator::of_commands(service);
+    let needs_data = |name: &str| validators.get(name).is_some_and(|one| !one.misfits(&json!({})).is_empty());
+    types
+        .into_iter()
+        .map(|(name, data)| Sendable { needs_data: needs_data(&name), name, prefix, data })
+        .collect()
 }
 
 fn structured(command: &Sendable) -> Value {
-    let Sendable { name, prefix, data } = command;
-    let mut event = json!({
-        "title": name,
-        "type": "object",
-        "properties": {
-            "specversion": { "const": "1.0" },
-            "type": { "const": name },
-            "subject": {
-                "type": "string",
-                "description": "The stream.",
-                "pattern": format!("^{prefix}-[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$"),
-            },
-            "data": data,
-        },
-        "required": ["specversion", "type", "subject", "data"],
+    let Sendable { name, prefix, data, needs_data } = command;
+    // What is null or empty counts as absent; CloudEvents has numbers and flags beside texts.
+    let attribute = |name: &str| {
+        let described = ATTRIBUTES.iter().find(|(described, _)| *described == name);
+        let description = described.map_or("As CloudEvents says.", |(_, description)| description);
+        let types = json!(["string", "number", "boolean", "null"]);
+        (name.to_owned(), json!({ "type": types, "description": description }))
+    };
+    let mut properties: Map<String, Value> = KNOWN.into_iter().map(attribute).collect();
+    let subject = json!({
+        "type": "string",
+        "description": "The stream.",
+        "pattern": format!("^{prefix}-[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$"),
     });
-    for (name, description) in ATTRIBUTES {
-        event["properties"][name] = json!({ "type": "string", "description": description });
-    }
-    event
+    properties.extend([
+        ("specversion".to_owned(), json!({ "const": "1.0" })),
+        ("type".to_owned(), json!({ "const": name })),
+        ("subject".to_owned(), subject),
+        ("data".to_owned(), data.clone()),
+    ]);
+    let required = ["specversion", "type", "subject"].into_iter().chain(needs_data.then_some("data"));
+    let required: Vec<_> = required.collect();
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
 }
 
 pub(in crate::routes) fn show(components: &mut Components) -> Description {

@@ -12,34 +12,35 @@ use crate::{
 };
 
 pub(in crate::routes) fn openapi(_: &mut Components) -> Description {
-    file("Show this document", JSON, json!({ "type": "object" })).example(Example::of("All"))
+    file("Show this document", &[JSON], json!({ "type": "object" })).example(Example::of("All"))
 }
 
 pub(in crate::routes) fn asyncapi(_: &mut Components) -> Description {
-    file("Show the AsyncAPI document of the topics", JSON, json!({ "type": "object" }))
+    file("Show the AsyncAPI document of the topics", &[JSON], json!({ "type": "object" }))
         .example(Example::of("All"))
 }
 
 pub(in crate::routes) fn page(_: &mut Components) -> Description {
-    file("Read this document as a page", "text/html", json!({ "type": "string" })).example(Example::of("All"))
+    file("Read this document as a page", &["text/html"], json!({ "type": "string" }))
+        .example(Example::of("All"))
 }
 
 pub(in crate::routes) fn asset(_: &mut Components) -> Description {
-    let name = json!({ "type": "string" });
-    file("Fetch a file of that page", "*/*", json!({}))
+    let (kinds, name) = (["text/css", "text/javascript", "image/png"], json!({ "type": "string" }));
+    file("Fetch a file of that page", &kinds, json!({ "type": "string" }))
         .parameter(Place::Path, "name", true, "The file's name.", name)
         .refused(&["not-found"])
         .example(Example::of("Its style").path("name", "swagger-ui.css"))
 }
 
-fn file(summary: &'static str, media_type: &'static str, schema: Value) -> Description {
+fn file(summary: &'static str, media_types: &[&'static str], schema: Value) -> Description {
     Description::plain(summary)
         .common("If-None-Match")
         .refused(&["invalid-header"])
         .answers(Answer {
             status: 200,
             description: "As it is.",
-            content: vec![(media_type, schema)],
+            content: media_types.iter().map(|media_type| (*media_type, schema.clone())).collect(),
             headers: vec!["ETag"],
         })
         .not_modified()
