@@ -1,4 +1,5 @@
-//! `factfold schemas check`, as a release script runs it: against the schemas of an older checkout.
+//! `factfold schemas check`, as a release script runs it: against the schemas of an older checkout. And the documents, as one
+//! prints them.
 
 use std::{
     fs,
@@ -39,4 +40,13 @@ fn an_older_checkout_is_compatible_until_an_event_loses_a_field() {
     fs::write(file, paid.to_string()).expect("written");
     let lost = format!("{PAID}#/properties/tip: the field is gone, or has another name\n");
     assert_eq!(check(older.path()), (Some(1), lost));
+}
+
+#[test]
+fn the_documents_are_printed_as_they_are_checked_in() {
+    for (command, file) in [("openapi", "openapi.json"), ("asyncapi", "asyncapi.json")] {
+        let printed = Command::new(binary()).arg(command).output().expect("it runs");
+        let checked_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas").join(file);
+        assert!(printed.stdout == fs::read(checked_in).expect("a document"), "{command}");
+    }
 }
