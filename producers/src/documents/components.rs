@@ -6,10 +6,7 @@ use schemars::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{
-    description::{Parameter, Place},
-    sample::POSITION,
-};
+use super::description::{Parameter, Place};
 use crate::{problems, settings::WAIT_MAX};
 
 /// The schemas that were asked for so far.
@@ -156,10 +153,9 @@ fn parameters() -> Value {
         }),
         json!({
             "name": "Factfold-At-Least",
-            "description": "Positions of writes that the answer must include, as `Factfold-Position` named them; more than one \
-                            with commas between them.",
+            "description": "Positions of writes that the answer must include, as `Factfold-Position` named them (as in \
+                            `orders.commands/7@1042`); more than one with commas between them.",
             "schema": { "type": "string", "pattern": format!("^({position}(, ?{position})*)?$") },
-            "example": POSITION,
         }),
         json!({
             "name": "If-None-Match",

@@ -32,7 +32,8 @@ mod tests {
     use super::*;
     use crate::problems::catalogue;
 
-    /// They are checked in beside the schemas, so that a change of what others rely on is seen when it is reviewed.
+    /// They are checked in beside the schemas, so that a change of what others rely on is seen when it is reviewed. (Seen
+    /// failing without an example that was there.)
     #[test]
     fn documents_are_checked_in_as_the_types_say() {
         for (name, document) in [("openapi.json", openapi()), ("asyncapi.json", asyncapi())] {
@@ -73,6 +74,7 @@ mod tests {
         }
     }
 
+    /// (Seen failing with a route that has none.)
     #[test]
     fn every_route_has_an_example_and_names_only_problems_that_there_are() {
         let mut components = Components::new();
