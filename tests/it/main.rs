@@ -29,6 +29,7 @@ mod schemathesis;
 mod system;
 mod takeover;
 mod three_nodes;
+mod timers;
 mod turn;
 mod twos;
 mod walk;

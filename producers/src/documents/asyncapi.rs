@@ -1,5 +1,5 @@
-//! AsyncAPI 3: the topics, and what lies on them. (The replies are between workers and gateways alone, and no business of
-//! anybody else's.)
+//! AsyncAPI 3: the topics, and what lies on them. (Replies, timers and keys are the system's own, and no business of anybody
+//! else's.)
 
 use factfold_schemas::{
     command::VALUE_BYTES_MAX,
@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 pub fn asyncapi() -> Value {
     let schemas = json::all();
     let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
-    for topic in Topic::all() {
+    for (topic, purpose) in Topic::all().filter_map(|topic| Some((topic, purpose(topic.kind)?))) {
+        let Purpose { description, action, summary } = purpose;
         let folder = folder(topic);
         let here: Map<String, Value> = schemas
             .iter()
@@ -24,8 +25,10 @@ pub fn asyncapi() -> Value {
         let references = here.keys().map(|name| {
             (name.clone(), json!({ "$ref": format!("#/components/messages/{}", message_id(topic, name)) }))
         });
-        channels.insert(topic.to_string(), channel(topic, references.collect()));
-        operations.insert(topic.to_string(), operation(topic));
+        channels.insert(topic.to_string(), channel(topic, description, references.collect()));
+        let channel = format!("#/channels/{topic}");
+        let operation = json!({ "action": action, "summary": summary, "channel": { "$ref": channel } });
+        operations.insert(topic.to_string(), operation);
         messages.extend(here.into_iter().map(|(name, message)| (message_id(topic, &name), message)));
     }
     json!({
@@ -50,10 +53,8 @@ events, or one record of outcomes; both name it in `ce_causationid`. Everything 
 /// Where the schemas of what lies on a topic stand.
 fn folder(topic: Topic) -> String {
     match topic.kind {
-        TopicKind::Commands => format!("{}/commands/", topic.service),
-        TopicKind::Events => format!("{}/events/", topic.service),
         TopicKind::Outcomes => "outcomes/".to_owned(),
-        TopicKind::DeadLetters => format!("{}/dead-letters/", topic.service),
+        kind => format!("{}/{}/", topic.service, <&str>::from(kind)),
     }
 }
 
@@ -67,36 +68,50 @@ fn message_id(topic: Topic, name: &str) -> String {
     format!("{topic}.{name}")
 }
 
-fn channel(topic: Topic, messages: Map<String, Value>) -> Value {
+/// What a topic is for, and what the system does with it; `None` of those that are its own.
+struct Purpose {
+    description: &'static str,
+    action: &'static str,
+    summary: &'static str,
+}
+
+fn purpose(kind: TopicKind) -> Option<Purpose> {
+    let (description, action, summary) = match kind {
+        TopicKind::Commands => (
+            "Requests, in the imperative. Whoever may write here is trusted to act for anyone.",
+            "receive",
+            "Decides commands.",
+        ),
+        TopicKind::Events => {
+            ("Facts, in the past tense, for ever: the truth.", "send", "Says what happened.")
+        }
+        TopicKind::Outcomes => (
+            "What became of commands that gave no events: one record for each.",
+            "send",
+            "Says what became of the others.",
+        ),
+        TopicKind::DeadLetters => (
+            "What could not be read, as it came, with the reason.",
+            "send",
+            "Puts aside what could not be read.",
+        ),
+        TopicKind::Timers => return None,
+    };
+    Some(Purpose { description, action, summary })
+}
+
+fn channel(topic: Topic, description: &str, messages: Map<String, Value>) -> Value {
     let number_or_text =
         |value: &str| value.parse::<i64>().map_or_else(|_| json!(value), |number| json!(number));
     let configuration = topic.configuration().iter();
     let configuration: Map<_, _> =
         configuration.map(|(name, value)| ((*name).to_owned(), number_or_text(value))).collect();
-    let description = match topic.kind {
-        TopicKind::Commands => {
-            "Requests, in the imperative. Whoever may write here is trusted to act for anyone."
-        }
-        TopicKind::Events => "Facts, in the past tense, for ever: the truth.",
-        TopicKind::Outcomes => "What became of commands that gave no events: one record for each.",
-        TopicKind::DeadLetters => "What could not be read, as it came, with the reason.",
-    };
     json!({
         "address": topic.to_string(),
         "description": description,
         "messages": messages,
         "bindings": { "kafka": { "topicConfiguration": configuration, "bindingVersion": "0.5.0" } },
     })
-}
-
-fn operation(topic: Topic) -> Value {
-    let (action, summary) = match topic.kind {
-        TopicKind::Commands => ("receive", "Decides commands."),
-        TopicKind::Events => ("send", "Says what happened."),
-        TopicKind::Outcomes => ("send", "Says what became of the others."),
-        TopicKind::DeadLetters => ("send", "Puts aside what could not be read."),
-    };
-    json!({ "action": action, "summary": summary, "channel": { "$ref": format!("#/channels/{topic}") } })
 }
 
 fn message(topic: Topic, name: &str, schema: &Value) -> Value {
@@ -141,15 +156,17 @@ fn dead_letter() -> Value {
 
 /// The stream: what is decided in one order.
 fn key(service: Service) -> Value {
-    let prefix = match service {
-        Service::Goods => ids::Goods::PREFIX,
-        Service::Orders => ids::Order::PREFIX,
+    let prefixes: &[&str] = match service {
+        Service::Goods => &[ids::Goods::PREFIX],
+        Service::Orders => &[ids::Order::PREFIX],
+        Service::Users => &[ids::User::PREFIX, ids::Email::PREFIX],
     };
-    json!({ "type": "string", "description": format!("The stream: {prefix}-<uuid>.") })
+    let streams: Vec<_> = prefixes.iter().map(|prefix| format!("`{prefix}-<uuid>`")).collect();
+    json!({ "type": "string", "description": format!("The stream: {}.", streams.join(" or ")) })
 }
 
 /// Attributes of a command that a client may give, besides its type.
-const OF_COMMANDS: [(&str, &str); 12] = [
+const OF_COMMANDS: [(&str, &str); 13] = [
     ("ce_specversion", "1.0"),
     ("ce_id", "Names the command within its source and stream: a repeat has the same."),
     ("ce_source", "Who made the id."),
@@ -160,6 +177,7 @@ const OF_COMMANDS: [(&str, &str); 12] = [
     ("ce_traceparent", "W3C trace context."),
     ("ce_authtype", "On whose behalf: user, system …"),
     ("ce_authid", "On whose behalf: who that is."),
+    ("ce_notbefore", "Until when it waits before it is decided (RFC 3339)."),
     ("ce_expirytime", "From when on nobody wants it any more (RFC 3339)."),
     ("ce_expectedversion", "The version of the stream that it expects."),
 ];
@@ -191,10 +209,10 @@ fn headers(kind: TopicKind, name: &str) -> Value {
         TopicKind::Outcomes => {
             &[("ce_after", "Up to which command everything of the stream had been decided.")]
         }
-        TopicKind::Commands | TopicKind::DeadLetters => &[],
+        TopicKind::Commands | TopicKind::DeadLetters | TopicKind::Timers => &[],
     };
     let (always, sometimes): (&[_], &[_]) = match kind {
-        TopicKind::Commands | TopicKind::DeadLetters => (&[], &OF_COMMANDS),
+        TopicKind::Commands | TopicKind::DeadLetters | TopicKind::Timers => (&[], &OF_COMMANDS),
         TopicKind::Events | TopicKind::Outcomes => (&OF_DECISIONS, &OF_SOME_DECISIONS),
     };
     let mut properties = Map::from_iter([("ce_type".to_owned(), json!({ "const": name }))]);
@@ -216,9 +234,12 @@ mod tests {
     fn every_golden_record_has_the_headers_that_the_document_names() {
         let document = asyncapi();
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/golden");
-        for (family, kind) in
-            [("goods", "goods.events"), ("orders", "orders.events"), ("outcomes", "orders.outcomes")]
-        {
+        for (family, kind) in [
+            ("goods", "goods.events"),
+            ("orders", "orders.events"),
+            ("users", "users.events"),
+            ("outcomes", "orders.outcomes"),
+        ] {
             for file in fs::read_dir(golden.join(family)).expect("golden records") {
                 let path = file.expect("a file").path();
                 let record: Value =

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{components::Components, example::Example};
 use crate::{
-    answers::Pending,
+    answers::Undecided,
     reading::body::{JSON, MERGE_PATCH},
 };
 
@@ -107,7 +107,7 @@ impl Description {
         write.answers.push(Answer {
             status: 202,
             description: "Stored, but not decided in time: ask at `Location` what became of it.",
-            content: vec![(JSON, components.of::<Pending>())],
+            content: vec![(JSON, components.of::<Undecided>())],
             headers: vec!["Factfold-Position", "Location", "Preference-Applied"],
         });
         write

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::{
     access::{Caller, Role},
-    answers::{self, POSITION, Pending, command_path, set},
+    answers::{self, POSITION, Undecided, command_path, set},
     envelopes::Envelope,
     freshness::failed,
     gateway::Gateway,
@@ -193,7 +193,7 @@ pub(super) async fn show(
                 }
                 Err(WaitError::Failed(error)) => Err(failed(error)),
                 Ok(()) | Err(WaitError::Behind { .. }) => {
-                    Ok(answers::json_response(StatusCode::OK, &Pending::new(id, at)))
+                    Ok(answers::json_response(StatusCode::OK, &Undecided::pending(id, at)))
                 }
             }
         }

@@ -6,13 +6,14 @@ use factfold_schemas::{
     json::Validator,
     orders,
     topics::Service,
+    users,
 };
 use serde_json::{Map, Value, json};
 
 use super::{ShowParameters, Shown, Stored};
 use crate::{
     access::{Operation, Role, Who},
-    answers::Pending,
+    answers::Undecided,
     documents::{
         components::Components,
         description::{Answer, Body, Description, Place},
@@ -30,11 +31,12 @@ use crate::{
 /// The stream of the sample goods.
 const STREAM: &str = "goods-01a206cc-0019-70ec-84ec-29fb5a69ad89";
 /// What clients say around a command, besides its type and its stream.
-const ATTRIBUTES: [(&str, &str); 6] = [
+const ATTRIBUTES: [(&str, &str); 7] = [
     ("id", "Names the command: a repeat under the same id takes effect once."),
     ("correlationid", "What belongs together, across streams and services."),
     ("causationid", "What this command follows from."),
     ("traceparent", "W3C trace context."),
+    ("notbefore", "Until when it waits before it is decided (RFC 3339)."),
     ("expirytime", "From when on nobody wants it any more (RFC 3339)."),
     ("expectedversion", "The version of the stream for which it is meant; at another it is refused."),
 ];
@@ -146,6 +148,7 @@ fn commands(service: Service, components: &mut Components) -> Vec<Sendable> {
     let (prefix, types) = match service {
         Service::Goods => (ids::Goods::PREFIX, components.variants::<goods::Command>(may_be_sent)),
         Service::Orders => (ids::Order::PREFIX, components.variants::<orders::Command>(may_be_sent)),
+        Service::Users => (ids::User::PREFIX, components.variants::<users::Command>(may_be_sent)),
     };
     let validators = Validator::of_commands(service);
     let needs_data = |name: &str| validators.get(name).is_some_and(|one| !one.misfits(&json!({})).is_empty());
@@ -187,7 +190,7 @@ fn structured(command: &Sendable) -> Value {
 }
 
 pub(in crate::routes) fn show(components: &mut Components) -> Description {
-    let outcome = json!({ "oneOf": [components.of::<Shown>(), components.of::<Pending>()] });
+    let outcome = json!({ "oneOf": [components.of::<Shown>(), components.of::<Undecided>()] });
     Description::read("Show what became of a command")
         .detail("For whoever sent it. With its position it is pending until it is decided; without, an undecided command cannot be \
                  told from one that never was.")
