@@ -5,10 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use factfold_projections::Page;
-use factfold_schemas::{
-    record::{Answer as Decided, Reply},
-    rejection::RejectionKind,
-};
+use factfold_schemas::record::{Answer as Decided, Reply};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,30 +26,20 @@ pub(crate) const POSITION: HeaderName = HeaderName::from_static("factfold-positi
 
 /// The answer to a write. `created` is the path of what it creates.
 pub(crate) fn to_write(prefer: Prefer, submitted: Submitted, created: Option<&str>) -> Answer {
-    let position = submitted.position.to_string();
-    let answer = match &submitted.reply {
-        None => Ok(pending(&submitted)),
-        Some(reply) => decided(reply, created),
-    };
     let applied = prefer.applied();
-    match answer {
-        Ok(mut response) => {
-            set(&mut response, POSITION, &position);
+    match submitted.settled() {
+        Ok(reply) => {
+            let mut response = reply.map_or_else(|| pending(&submitted), |reply| decided(reply, created));
+            set(&mut response, POSITION, &submitted.position.to_string());
             if let Some(applied) = &applied {
                 set(&mut response, PREFERENCE_APPLIED, applied);
             }
             Ok(response)
         }
-        Err(problem) => {
-            let problem = problem
-                .with_header(POSITION, &position)
-                .with("command_id", json!(submitted.command_id))
-                .with("position", json!(position));
-            Err(match &applied {
-                Some(applied) => problem.with_header(PREFERENCE_APPLIED, applied),
-                None => problem,
-            })
-        }
+        Err(problem) => Err(match &applied {
+            Some(applied) => problem.with_header(PREFERENCE_APPLIED, applied),
+            None => problem,
+        }),
     }
 }
 
@@ -72,25 +59,14 @@ pub(crate) fn command_path(id: &str, position: &str) -> String {
     format!("/v1/commands/{}?at={position}", utf8_percent_encode(id, ESCAPED))
 }
 
-fn decided(reply: &Reply, created: Option<&str>) -> Answer {
-    match &reply.answer {
-        Decided::Accepted { version } => {
-            let status = if created.is_some() { StatusCode::CREATED } else { StatusCode::OK };
-            let mut response = present(reply, status, Some(*version));
-            if let Some(path) = created {
-                set(&mut response, header::LOCATION, path);
-            }
-            Ok(response)
-        }
-        Decided::NoChange => Ok(present(reply, StatusCode::OK, None)),
-        Decided::Rejected { rejection } if rejection.kind == RejectionKind::NoChange => {
-            Ok(present(reply, StatusCode::OK, None))
-        }
-        Decided::Rejected { rejection } => Err(Problem::rejected(rejection)),
-        Decided::DeadLettered { reason } => {
-            Err(Problem::new("dead-lettered", reason.detail.clone()).with("reason", json!(reason.name)))
-        }
+fn decided(reply: &Reply, created: Option<&str>) -> Response {
+    let Decided::Accepted { version } = reply.answer else { return present(reply, StatusCode::OK, None) };
+    let status = if created.is_some() { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = present(reply, status, Some(version));
+    if let Some(path) = created {
+        set(&mut response, header::LOCATION, path);
     }
+    response
 }
 
 /// The resource as the decision left it; without one, what is known of the command.

@@ -22,7 +22,7 @@ use rdkafka::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 use uuid::Uuid;
 
@@ -59,6 +59,8 @@ pub struct Parts {
     pub(crate) reads: ReadSide,
     pub(crate) own_writes: OwnWrites,
     pub(crate) readiness: Readiness,
+    /// Whether it was told to stop: what goes on for long ends then.
+    pub(crate) stopping: watch::Sender<bool>,
     slots: Arc<Semaphore>,
 }
 
@@ -122,6 +124,7 @@ impl Gateway {
             reads,
             own_writes: OwnWrites::new(),
             readiness: Readiness::default(),
+            stopping: watch::Sender::new(false),
             slots: Arc::new(Semaphore::new(settings.waiting_max)),
             settings,
         })))

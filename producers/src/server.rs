@@ -42,7 +42,6 @@ pub(crate) async fn serve(
     let idle_time = gateway.settings.header_time;
     let http = protocols(idle_time);
     let places = Arc::new(Semaphore::new(gateway.settings.connections_max));
-    let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -51,7 +50,7 @@ pub(crate) async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             (stream, place) = accept(&listener, &places) => {
-                let (http, router, stopping) = (http.clone(), router.clone(), stopping.clone());
+                let (http, router, stopping) = (http.clone(), router.clone(), gateway.stopping.subscribe());
                 connections.spawn(async move {
                     connection(http, stream, router, stopping, idle_time).await;
                     drop(place);
@@ -60,7 +59,7 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
-    stop.send_replace(true);
+    gateway.stopping.send_replace(true);
     end(gateway, connections, gateway.settings.drain_time).await;
 }
 

@@ -130,6 +130,16 @@ impl Problem {
         &self.0.detail
     }
 
+    /// What it says besides, for machines.
+    pub(crate) fn members(&self) -> &Map<String, Value> {
+        &self.0.members
+    }
+
+    /// A header of its answer.
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.0.headers.get(name)
+    }
+
     /// All bad fields.
     pub fn errors(&self) -> &[FieldError] {
         &self.0.errors

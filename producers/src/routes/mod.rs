@@ -10,8 +10,9 @@ mod system;
 
 use axum::{
     Router,
-    http::{Method, Uri},
+    http::{HeaderMap, Method, Uri},
     middleware,
+    response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
 use tower_http::catch_panic::CatchPanicLayer;
@@ -21,9 +22,10 @@ use crate::{
     gateway::Gateway,
     observing,
     problems::Problem,
+    rpc,
 };
 
-/// The whole API.
+/// The whole API, gRPC too.
 pub(crate) fn router(gateway: Gateway) -> Router {
     let mut routes = Router::new();
     for operation in Operation::ALL.iter().copied() {
@@ -38,7 +40,8 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .method_not_allowed_fallback(not_this_method)
         .layer(CatchPanicLayer::custom(observing::panicked))
         .layer(middleware::from_fn(observing::observe))
-        .with_state(gateway)
+        .with_state(gateway.clone())
+        .merge(rpc::router(&gateway))
 }
 
 /// What answers an operation; `None` for those that have no route.
@@ -71,8 +74,11 @@ fn handler(operation: Operation, method: MethodFilter) -> Option<MethodRouter<Ga
     })
 }
 
-async fn nothing_here(uri: Uri) -> Problem {
-    Problem::new("not-found", format!("there is nothing at {}", uri.path()))
+async fn nothing_here(uri: Uri, headers: HeaderMap) -> Response {
+    if rpc::is_call(&headers) {
+        return rpc::nothing_here(uri.path());
+    }
+    Problem::new("not-found", format!("there is nothing at {}", uri.path())).into_response()
 }
 
 async fn not_this_method(method: Method, uri: Uri) -> Problem {

@@ -6,5 +6,6 @@ mod decider;
 mod idempotency;
 mod limits;
 mod problems;
+mod rpc;
 mod stack;
 mod writes;
