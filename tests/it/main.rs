@@ -9,6 +9,8 @@ mod disk_full;
 mod failures;
 mod fleet;
 mod goods;
+mod grpc;
+mod grpcurl;
 mod installation;
 mod kafka_death;
 mod kill;

@@ -38,7 +38,7 @@ pub(crate) struct System {
 pub(crate) struct Client {
     http: String,
     client: reqwest::Client,
-    token: Option<String>,
+    pub(crate) token: Option<String>,
     is_patient: bool,
     /// Whom the token names.
     pub(crate) user: UserId,
