@@ -291,6 +291,7 @@ async fn beyond_the_bound_nobody_waits_and_nothing_is_written() {
     tokio::time::timeout(PATIENCE, again).await.expect("the place is free again");
 }
 
+/// (Seen failing when a watcher goes on while the gateway stops.)
 #[tokio::test]
 async fn a_gateway_that_stops_answers_who_still_waits_and_lets_go_who_watches() {
     let stack = Stack::start().await;
@@ -310,7 +311,7 @@ async fn a_gateway_that_stops_answers_who_still_waits_and_lets_go_who_watches() 
     gateway.stopped().await;
 }
 
-/// Every role at every RPC. (Seen failing without the guard.)
+/// Every role at every RPC. (Seen failing when the guard does not ask who may.)
 #[tokio::test]
 async fn every_role_is_tried_at_every_rpc() {
     let stack = Stack::start().await;
