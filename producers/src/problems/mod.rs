@@ -70,7 +70,7 @@ impl Problem {
         let detail = match errors.as_slice() {
             [FieldError { detail, pointer: Some(pointer) }] => format!("{pointer} {detail}"),
             [FieldError { detail, pointer: None }] => detail.clone(),
-            several => format!("{} fields are wrong: see `errors`", several.len()),
+            several => format!("{} fields are wrong", several.len()),
         };
         let mut problem = Self::new("invalid-fields", detail);
         problem.0.errors = errors;

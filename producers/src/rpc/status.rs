@@ -19,8 +19,9 @@ use crate::{
 
 /// Whose the names of problems are.
 const DOMAIN: &str = "factfold";
-/// The most bad fields that are named. Details travel as headers, and many clients take no more than 8 KiB of those.
-const VIOLATIONS_MAX: usize = 40;
+/// How much is said about bad fields at most, in bytes. Details travel as a header, and many clients take no more than 8 KiB
+/// of those.
+const VIOLATIONS_BYTES_MAX: usize = 4 * 1024;
 
 impl From<Problem> for Status {
     fn from(problem: Problem) -> Self {
@@ -31,7 +32,12 @@ impl From<Problem> for Status {
             let field = error.pointer.as_deref().map(path).unwrap_or_default();
             FieldViolation::new(field, &error.detail)
         };
-        let violations: Vec<_> = problem.errors().iter().take(VIOLATIONS_MAX).map(violation).collect();
+        let mut bytes = 0;
+        let has_room = |violation: &FieldViolation| {
+            bytes += violation.field.len() + violation.description.len();
+            bytes <= VIOLATIONS_BYTES_MAX
+        };
+        let violations: Vec<_> = problem.errors().iter().map(violation).take_while(has_room).collect();
         if !violations.is_empty() {
             details.set_bad_request(violations);
         }
@@ -71,9 +77,9 @@ fn code(problem: &Problem) -> Code {
 
 /// `#/lines/0/quantity` as the path of a field: `lines[0].quantity`.
 fn path(fragment: &str) -> String {
-    let pointer = percent_decode_str(fragment.trim_start_matches("#/")).decode_utf8_lossy();
+    let pointer = percent_decode_str(fragment.trim_start_matches('#')).decode_utf8_lossy();
     let mut path = String::new();
-    for part in pointer.split('/') {
+    for part in pointer.split('/').filter(|part| !part.is_empty()) {
         if part.bytes().all(|byte| byte.is_ascii_digit()) {
             path.push_str(&format!("[{part}]"));
         } else {
@@ -88,4 +94,37 @@ fn path(fragment: &str) -> String {
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use factfold_schemas::json::Misfit;
+
+    use super::*;
+
+    #[test]
+    fn a_pointer_becomes_the_path_of_a_field() {
+        for (fragment, expected) in [
+            ("#/lines/0/quantity", "lines[0].quantity"),
+            ("#/name", "name"),
+            ("#/a/b/12", "a.b[12]"),
+            ("#", ""),
+        ] {
+            assert_eq!(path(fragment), expected);
+        }
+    }
+
+    #[test]
+    fn however_much_is_wrong_the_details_fit_into_a_header() {
+        let misfit = |n| Misfit::new(format!("/lines/{n}/goods_id"), "𝄞".repeat(60));
+        let errors: Vec<_> = (0..200).map(|n| FieldError::within("", &misfit(n))).collect();
+        let status = Status::from(Problem::invalid(errors));
+        let named = status.get_details_bad_request().expect("bad fields").field_violations;
+        assert!((10..200).contains(&named.len()), "{}", named.len());
+        assert_eq!(
+            (named[1].field.as_str(), status.message()),
+            ("lines[1].goods_id", "200 fields are wrong")
+        );
+        assert!(status.details().len() < 6 * 1024, "{}", status.details().len());
+    }
 }
