@@ -5,7 +5,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use factfold_projections::Page;
-use factfold_schemas::record::{Answer as Decided, Reply};
+use factfold_schemas::{
+    position::Position,
+    record::{Answer as Decided, Reply},
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,7 +32,10 @@ pub(crate) fn to_write(prefer: Prefer, submitted: Submitted, created: Option<&st
     let applied = prefer.applied();
     match submitted.settled() {
         Ok(reply) => {
-            let mut response = reply.map_or_else(|| pending(&submitted), |reply| decided(reply, created));
+            let mut response = match reply {
+                Some(reply) => decided(reply, created),
+                None => later(&submitted.command_id, submitted.position, &json!({ "status": "pending" })),
+            };
             set(&mut response, POSITION, &submitted.position.to_string());
             if let Some(applied) = &applied {
                 set(&mut response, PREFERENCE_APPLIED, applied);
@@ -43,10 +49,12 @@ pub(crate) fn to_write(prefer: Prefer, submitted: Submitted, created: Option<&st
     }
 }
 
-/// Stored, and not decided yet.
-fn pending(submitted: &Submitted) -> Response {
-    let Submitted { command_id, position, .. } = submitted;
-    let body = json!({ "command_id": command_id, "position": position, "status": "pending" });
+/// Stored, and not decided yet: how it stands, and where to ask again.
+fn later(command_id: &str, position: Position, status: &Value) -> Response {
+    let mut body = json!({ "command_id": command_id, "position": position });
+    if let (Value::Object(body), Value::Object(status)) = (&mut body, status) {
+        body.extend(status.clone());
+    }
     let mut response = json_response(StatusCode::ACCEPTED, &body);
     set(&mut response, header::LOCATION, &command_path(command_id, &position.to_string()));
     response
@@ -60,13 +68,22 @@ pub(crate) fn command_path(id: &str, position: &str) -> String {
 }
 
 fn decided(reply: &Reply, created: Option<&str>) -> Response {
-    let Decided::Accepted { version } = reply.answer else { return present(reply, StatusCode::OK, None) };
-    let status = if created.is_some() { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = present(reply, status, Some(version));
-    if let Some(path) = created {
-        set(&mut response, header::LOCATION, path);
+    match &reply.answer {
+        Decided::Accepted { version } => {
+            let status = if created.is_some() { StatusCode::CREATED } else { StatusCode::OK };
+            let mut response = present(reply, status, Some(*version));
+            if let Some(path) = created {
+                set(&mut response, header::LOCATION, path);
+            }
+            response
+        }
+        Decided::Scheduled { due } => {
+            later(&reply.command_id, reply.position, &json!({ "status": "scheduled", "due": due }))
+        }
+        Decided::NoChange | Decided::Rejected { .. } | Decided::DeadLettered { .. } => {
+            present(reply, StatusCode::OK, None)
+        }
     }
-    response
 }
 
 /// The resource as the decision left it; without one, what is known of the command.

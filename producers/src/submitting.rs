@@ -89,7 +89,7 @@ impl Submitted {
     pub(crate) fn settled(&self) -> Result<Option<&Reply>, Problem> {
         let Some(reply) = &self.reply else { return Ok(None) };
         let no = match &reply.answer {
-            Answer::Accepted { .. } | Answer::NoChange => return Ok(Some(reply)),
+            Answer::Accepted { .. } | Answer::NoChange | Answer::Scheduled { .. } => return Ok(Some(reply)),
             Answer::Rejected { rejection } if rejection.kind == RejectionKind::NoChange => {
                 return Ok(Some(reply));
             }

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::{EmailId, GoodsId, OrderId, UserId};
+
 /// A service of the domain. Each has its own topics, and can be deployed and scaled alone.
 #[derive(
     Debug,
@@ -27,15 +29,29 @@ pub enum Service {
     Goods,
     /// Who bought what, and whether it was paid.
     Orders,
+    /// Who there is, and what they may do.
+    Users,
 }
 
 impl Service {
     /// All services.
-    pub const ALL: [Self; 2] = [Self::Goods, Self::Orders];
+    pub const ALL: [Self; 3] = [Self::Goods, Self::Orders, Self::Users];
 
-    /// `goods`, `orders`.
+    /// `goods`, `orders`, `users`.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// The service whose stream this is; `None` when it is no stream.
+    pub fn of_stream(stream: &str) -> Option<Self> {
+        if GoodsId::of_stream(stream).is_some() {
+            Some(Self::Goods)
+        } else if OrderId::of_stream(stream).is_some() {
+            Some(Self::Orders)
+        } else {
+            let is_of_users = UserId::of_stream(stream).is_some() || EmailId::of_stream(stream).is_some();
+            is_of_users.then_some(Self::Users)
+        }
     }
 
     /// The topic on which this service's commands arrive.
@@ -54,6 +70,10 @@ impl Service {
     pub const fn dead_letters(self) -> Topic {
         Topic { service: self, kind: TopicKind::DeadLetters }
     }
+    /// The topic of commands that wait for their time.
+    pub const fn timers(self) -> Topic {
+        Topic { service: self, kind: TopicKind::Timers }
+    }
 }
 
 /// What a topic of a service holds.
@@ -70,6 +90,8 @@ pub enum TopicKind {
     Outcomes,
     /// What could not be read, with the reason.
     DeadLetters,
+    /// Commands that wait for their time.
+    Timers,
 }
 
 /// A topic of a service, by its name without the namespace: `orders.commands`.
@@ -84,13 +106,22 @@ pub struct Topic {
 impl Topic {
     /// The topics of every service.
     pub fn all() -> impl Iterator<Item = Self> {
-        Service::ALL.into_iter().flat_map(|s| [s.commands(), s.events(), s.outcomes(), s.dead_letters()])
+        Service::ALL
+            .into_iter()
+            .flat_map(|s| [s.commands(), s.events(), s.outcomes(), s.dead_letters(), s.timers()])
     }
 
     /// What Kafka must be told when this topic is created. DESIGN: commands, events and outcomes are kept for ever; on
     /// commands and events the broker's clock counts, since a client's clock can lie.
     pub const fn configuration(self) -> &'static [(&'static str, &'static str)] {
         match self.kind {
+            TopicKind::Commands if matches!(self.service, Service::Users) => &[
+                ("message.timestamp.type", "LogAppendTime"),
+                // Whoever writes straight onto the topic may have written a name or an address in the clear.
+                ("retention.ms", "604800000"),
+                ("retention.bytes", "-1"),
+                ("max.message.bytes", "1048588"),
+            ],
             TopicKind::Commands => &[
                 ("message.timestamp.type", "LogAppendTime"),
                 ("retention.ms", "-1"),
@@ -104,6 +135,15 @@ impl Topic {
                 ("max.message.bytes", "2097164"),
             ],
             TopicKind::DeadLetters => &[("retention.ms", "2592000000"), ("max.message.bytes", "2097164")],
+            // What waits stays, what was published goes. A takeover reads all of it, so it is compacted soon; and no takeover
+            // takes so long that it meets a timer and misses its end.
+            TopicKind::Timers => &[
+                ("cleanup.policy", "compact"),
+                ("segment.bytes", "67108864"),
+                ("delete.retention.ms", "3600000"),
+                ("message.timestamp.type", "LogAppendTime"),
+                ("max.message.bytes", "2097164"),
+            ],
         }
     }
 }
@@ -118,7 +158,7 @@ impl fmt::Display for Topic {
 /// A name that is no topic of a service.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not a topic: expected <service>.<commands|events|outcomes|dead-letters>, as in orders.commands"
+    "`{0}` is not a topic: expected <service>.<commands|events|outcomes|dead-letters|timers>, as in orders.commands"
 )]
 pub struct UnknownTopic(String);
 
@@ -138,6 +178,20 @@ pub const REPLIES: &str = "replies";
 
 /// How Kafka must keep [`REPLIES`]: an hour is longer than anybody waits.
 pub const REPLIES_CONFIGURATION: &[(&str, &str)] = &[("retention.ms", "3600000"), ("segment.ms", "3600000")];
+
+/// The topic of the keys that seal what is stored about people. One partition: what matters is the order, and there is one
+/// record a person.
+pub const SUBJECT_KEYS: &str = "subject-keys";
+
+/// How Kafka must keep [`SUBJECT_KEYS`]: the last word on each key for ever, and what was said before it, as a key that is
+/// destroyed since, no longer than two hours.
+pub const SUBJECT_KEYS_CONFIGURATION: &[(&str, &str)] = &[
+    ("cleanup.policy", "compact"),
+    ("max.compaction.lag.ms", "3600000"),
+    ("segment.ms", "3600000"),
+    ("min.cleanable.dirty.ratio", "0.01"),
+    ("delete.retention.ms", "3600000"),
+];
 
 /// A prefix of topics, groups, transactional ids and the Postgres schema, so that several systems (and tests) can
 /// share one cluster. Empty by default.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use factfold_consumers::{decider::Decider, goods::GoodsDecider, orders::OrdersDecider};
+use factfold_consumers::{decider::Decider, goods::GoodsDecider, orders::OrdersDecider, users::UsersDecider};
 use factfold_schemas::{
     codec::{Message, encode},
     ids::StreamId,
@@ -20,6 +20,8 @@ pub struct Log {
     pub goods: ServiceLog<GoodsDecider>,
     /// The orders.
     pub orders: ServiceLog<OrdersDecider>,
+    /// The users.
+    pub users: ServiceLog<UsersDecider>,
     /// Whether nothing was on its way when it was read: then every command has its trace, and every fact its requests.
     pub quiet: bool,
 }
@@ -38,6 +40,8 @@ pub struct ServiceLog<D: Decider> {
     pub outcomes: Vec<At<RecordedOutcome>>,
     /// The dead-letter topic.
     pub dead_letters: Vec<Record>,
+    /// The timers topic.
+    pub timers: Vec<Record>,
 }
 
 /// A record, and where it lies.
@@ -68,6 +72,8 @@ pub struct Records {
     pub outcomes: Vec<Record>,
     /// The dead-letter topic.
     pub dead_letters: Vec<Record>,
+    /// The timers topic.
+    pub timers: Vec<Record>,
 }
 
 impl<D: Decider> ServiceLog<D> {
@@ -83,6 +89,7 @@ impl<D: Decider> ServiceLog<D> {
                 RecordedOutcome::read(&r.incoming())
             }),
             dead_letters: records.dead_letters,
+            timers: records.timers,
         }
     }
 

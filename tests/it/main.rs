@@ -26,6 +26,7 @@ mod proof;
 mod system;
 mod takeover;
 mod three_nodes;
+mod timers;
 mod turn;
 mod twos;
 mod walk;

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderValue};
 use factfold_proto::common::v1::Pending;
-use factfold_schemas::ids::Kind;
+use factfold_schemas::{ids::Kind, record::Answer};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tonic::{Extensions, Response, Status, metadata::MetadataMap};
@@ -61,7 +61,9 @@ pub(super) fn answer<R: DeserializeOwned, M, A>(
     answer: impl FnOnce(Option<M>, Option<Pending>) -> A,
 ) -> Result<Response<A>, Status> {
     let position = submitted.position.to_string();
-    let (resource, pending) = match submitted.settled()? {
+    // What waits for its time is not decided yet either.
+    let decided = submitted.settled()?.filter(|reply| !matches!(reply.answer, Answer::Scheduled { .. }));
+    let (resource, pending) = match decided {
         Some(reply) => (reply.resource.as_ref().map(R::deserialize).transpose().map_err(unreadable)?, None),
         None => {
             let (command_id, position) = (submitted.command_id.clone(), position.clone());

@@ -23,7 +23,7 @@ pub fn check(log: &Log, shown: &Shown, report: &mut Report) {
     for row in &shown.outcomes {
         rows.entry(&row.decided).or_default().push(row);
     }
-    let expected = rows_of(&log.goods).into_iter().chain(rows_of(&log.orders));
+    let expected = rows_of(&log.goods).into_iter().chain(rows_of(&log.orders)).chain(rows_of(&log.users));
     for (decided, expected) in expected {
         match rows.remove(expected.decided.as_str()).unwrap_or_default().as_slice() {
             [row] if **row == expected => {}
@@ -80,6 +80,12 @@ fn with_outcome(row: OutcomeRow, outcome: &Outcome) -> OutcomeRow {
         Outcome::Forwarded(forwarded) => {
             OutcomeRow { status: "forwarded".to_owned(), forwarded_to: Some(forwarded.to), ..row }
         }
+        Outcome::Scheduled(scheduled) => OutcomeRow {
+            status: "scheduled".to_owned(),
+            command: Some(scheduled.command),
+            due_ms: Some(scheduled.due.as_millisecond()),
+            ..row
+        },
         Outcome::DeadLettered(dead) => OutcomeRow {
             status: "dead-lettered".to_owned(),
             reason: Some(dead.reason.name),
