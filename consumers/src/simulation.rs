@@ -97,8 +97,8 @@ impl System {
         let written = match (role, topic.service) {
             (Role::Decider, Service::Goods) => self.goods.decide(topic, &record),
             (Role::Decider, Service::Orders) => self.orders.decide(topic, &record),
-            (Role::OrderStock, _) => react::<OrderStock>(topic, &record),
-            (Role::Reservations, _) => react::<Reservations>(topic, &record),
+            (Role::OrderStock, _) => react(&OrderStock, topic, &record),
+            (Role::Reservations, _) => react(&Reservations, topic, &record),
         };
         for (topic, record) in written {
             self.append(topic, record);
@@ -193,9 +193,9 @@ impl<D: Rules<Id: Ord>> Worker<D> {
     }
 }
 
-fn react<R: Reactor>(topic: Topic, record: &Incoming<'_>) -> Vec<(Topic, Outgoing)> {
+fn react<R: Reactor>(reactor: &R, topic: Topic, record: &Incoming<'_>) -> Vec<(Topic, Outgoing)> {
     let fact = Fact::read(topic, record).expect("a fact");
-    let requests = R::react(&fact).into_iter().enumerate();
+    let requests = reactor.react(&fact).into_iter().enumerate();
     requests
         .map(|(ordinal, request)| (request.target().0.commands(), request.record(R::NAME, &fact, ordinal)))
         .collect()

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, anyhow};
 use factfold_consumers::{
     goods::GoodsDecider,
     orders::OrdersDecider,
-    reactors::{order_stock::OrderStock, reservations::Reservations},
+    reactors::{Reactor, order_expiry::OrderExpiry, order_stock::OrderStock, reservations::Reservations},
     worker::{self, Layout, Shutdown, Status, deciding, groups, keeping, reacting},
 };
 use factfold_producers::{Gateway, access::Keys};
@@ -21,7 +21,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
 use crate::{lag, lag::Lag, settings::Settings, topics};
 
-type Work = fn(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error>;
+type Work = Box<dyn FnOnce(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error> + Send>;
 
 /// What a worker's thread does, and the name people know it by.
 struct Job {
@@ -29,24 +29,41 @@ struct Job {
     work: Work,
 }
 
+impl Job {
+    fn new(
+        name: &'static str,
+        work: impl FnOnce(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error>
+        + Send
+        + 'static,
+    ) -> Self {
+        Self { name, work: Box::new(work) }
+    }
+
+    fn reactor<R: Reactor>(reactor: R) -> Self {
+        Self::new(R::NAME, |cluster, settings, stop, status| {
+            reacting::run(reactor, cluster, settings, stop, status)
+        })
+    }
+
+    fn keeper(name: &'static str, service: Service) -> Self {
+        Self::new(name, move |cluster, settings, stop, status| {
+            keeping::run(service, cluster, settings, stop, status)
+        })
+    }
+}
+
 /// The jobs of a service: its decider, the keeper of its timers, and the reactors that belong to it.
-fn jobs(service: Service) -> Vec<Job> {
+fn jobs(service: Service, settings: &Settings) -> Vec<Job> {
     match service {
-        Service::Goods => vec![
-            Job { name: "goods", work: deciding::run::<GoodsDecider> },
-            Job {
-                name: "goods-timers",
-                work: |c, s, stop, status| keeping::run(Service::Goods, c, s, stop, status),
-            },
-        ],
+        Service::Goods => {
+            vec![Job::new("goods", deciding::run::<GoodsDecider>), Job::keeper("goods-timers", service)]
+        }
         Service::Orders => vec![
-            Job { name: "orders", work: deciding::run::<OrdersDecider> },
-            Job {
-                name: "orders-timers",
-                work: |c, s, stop, status| keeping::run(Service::Orders, c, s, stop, status),
-            },
-            Job { name: "order-stock", work: reacting::run::<OrderStock> },
-            Job { name: "reservations", work: reacting::run::<Reservations> },
+            Job::new("orders", deciding::run::<OrdersDecider>),
+            Job::keeper("orders-timers", service),
+            Job::reactor(OrderStock),
+            Job::reactor(Reservations),
+            Job::reactor(OrderExpiry::after(settings.order_expiry())),
         ],
     }
 }
@@ -83,7 +100,7 @@ impl Roles {
 
     /// Decides the commands of a service, and reacts to its facts.
     pub fn add_worker(&mut self, service: Service) {
-        for Job { name, work } in jobs(service) {
+        for Job { name, work } in jobs(service, &self.settings) {
             let (cluster, settings) = (self.cluster.clone(), self.settings.worker(&self.instance));
             let (shutdown, status) = (self.stop_workers.clone(), Status::default());
             self.workers.push(status.clone());

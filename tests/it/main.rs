@@ -6,6 +6,7 @@ mod binary;
 mod cli;
 mod disk;
 mod disk_full;
+mod expiry;
 mod failures;
 mod fleet;
 mod goods;

@@ -3,6 +3,7 @@
 //!
 //! The commands' ids are made of their cause, so that twice is once.
 
+pub mod order_expiry;
 pub mod order_stock;
 pub mod reservations;
 
@@ -15,6 +16,7 @@ use factfold_schemas::{
     record::{Cause, Recorded, RecordedOutcome, Unreadable},
     topics::{Service, Topic, TopicKind},
 };
+use jiff::Timestamp;
 use uuid::Uuid;
 
 /// What a reactor looks at.
@@ -35,17 +37,23 @@ pub enum Request {
     Goods(GoodsId, goods::Command),
     /// For the orders service.
     Orders(OrderId, orders::Command),
+    /// That, but not before this time.
+    Later(Timestamp, Box<Request>),
 }
 
-/// A stateless function from facts to requests. [`order_stock`] and [`reservations`] are the ones there are.
+/// A stateless function from facts to requests, with what was set about it. [`order_stock`], [`reservations`] and
+/// [`order_expiry`] are the ones there are.
 pub trait Reactor: Send + 'static {
     /// Part of stored ids and of the consumer group's name: it never changes.
     const NAME: &'static str;
     /// The topics it reads.
     const INPUTS: &'static [Topic];
+    /// Whether it may begin at the start of any history, and any number of times: what it asks for again changes nothing. Most
+    /// must not, and refuse to begin without knowing where they were.
+    const MAY_BEGIN_ANEW: bool = false;
 
     /// What this fact asks for, in this order.
-    fn react(fact: &Fact) -> Vec<Request>;
+    fn react(&self, fact: &Fact) -> Vec<Request>;
 }
 
 impl Fact {
@@ -90,6 +98,7 @@ impl Request {
         match self {
             Self::Goods(id, _) => (Service::Goods, id.stream()),
             Self::Orders(id, _) => (Service::Orders, id.stream()),
+            Self::Later(_, request) => request.target(),
         }
     }
 
@@ -103,10 +112,15 @@ impl Request {
             auth: Some(Auth::System(reactor.to_owned())),
             ..Header::new(command_id(&fact.id(), reactor, ordinal), format!("/reactors/{reactor}"))
         };
+        self.record_with(header)
+    }
+
+    fn record_with(&self, header: Header) -> Outgoing {
         let (service, stream) = self.target();
         match self {
             Self::Goods(_, command) => header.record_of(service, &stream, command),
             Self::Orders(_, command) => header.record_of(service, &stream, command),
+            Self::Later(due, request) => request.record_with(Header { not_before: Some(*due), ..header }),
         }
     }
 }
@@ -170,6 +184,14 @@ mod tests {
     }
 
     #[test]
+    fn a_request_for_later_says_when() {
+        let due = crate::given::time(5);
+        let record = Request::Later(due, Box::new(release())).record("order-stock", &order_expired(ORDER), 0);
+        let (header, command) = read(&record);
+        assert_eq!((Request::Goods(TEA, command), header.not_before), (release(), Some(due)));
+    }
+
+    #[test]
     fn a_request_keeps_the_correlation_of_its_cause() {
         let correlation = Some("a basket".to_owned());
         let cause = Cause { correlation: correlation.clone(), ..cause(Service::Goods) };
@@ -199,8 +221,12 @@ mod tests {
     #[test]
     fn ids_that_were_stored_once_are_made_that_way_for_ever() {
         assert_eq!(command_id("order-1@3", "order-stock", 0), "5bb27882-e26e-5f94-860f-97a1a1468a38");
-        let names = (order_stock::OrderStock::NAME, reservations::Reservations::NAME);
-        assert_eq!(names, ("order-stock", "reservations"));
+        let names = [
+            order_stock::OrderStock::NAME,
+            reservations::Reservations::NAME,
+            order_expiry::OrderExpiry::NAME,
+        ];
+        assert_eq!(names, ["order-stock", "reservations", "order-expiry"]);
     }
 
     #[test]

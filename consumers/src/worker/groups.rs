@@ -7,7 +7,7 @@ use super::{deciding, keeping, reacting};
 use crate::{
     goods::GoodsDecider,
     orders::OrdersDecider,
-    reactors::{Reactor, order_stock::OrderStock, reservations::Reservations},
+    reactors::{Reactor, order_expiry::OrderExpiry, order_stock::OrderStock, reservations::Reservations},
 };
 
 /// A consumer group.
@@ -39,7 +39,10 @@ pub fn of_followers() -> Vec<Group> {
         service,
         inputs: vec![service.timers()],
     });
-    keepers.into_iter().chain([reactor::<OrderStock>(), reactor::<Reservations>()]).collect()
+    keepers
+        .into_iter()
+        .chain([reactor::<OrderStock>(), reactor::<Reservations>(), reactor::<OrderExpiry>()])
+        .collect()
 }
 
 /// Reactors run beside the decider of orders.
