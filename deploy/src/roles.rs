@@ -3,20 +3,27 @@
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow};
 use factfold_consumers::{
+    decider::Decider,
     goods::GoodsDecider,
     orders::OrdersDecider,
-    reactors::{Reactor, order_expiry::OrderExpiry, order_stock::OrderStock, reservations::Reservations},
+    reactors::{
+        Reactor, erasures::Erasures, order_expiry::OrderExpiry, order_stock::OrderStock,
+        registrations::Registrations, reservations::Reservations,
+    },
+    users::UsersDecider,
     worker::{self, Layout, Shutdown, Status, deciding, groups, keeping, reacting},
 };
 use factfold_producers::{Gateway, access::Keys};
 use factfold_projections::{Projector, ReadSide, migrate};
 use factfold_schemas::{kafka::Cluster, topics::Service};
+use factfold_vault::{Secrets, Vault};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
 use crate::{lag, lag::Lag, settings::Settings, topics};
@@ -39,6 +46,10 @@ impl Job {
         Self { name, work: Box::new(work) }
     }
 
+    fn decider<D: Decider>() -> Self {
+        Self::new(D::SERVICE.name(), deciding::run::<D>)
+    }
+
     fn reactor<R: Reactor>(reactor: R) -> Self {
         Self::new(R::NAME, |cluster, settings, stop, status| {
             reacting::run(reactor, cluster, settings, stop, status)
@@ -55,15 +66,19 @@ impl Job {
 /// The jobs of a service: its decider, the keeper of its timers, and the reactors that belong to it.
 fn jobs(service: Service, settings: &Settings) -> Vec<Job> {
     match service {
-        Service::Goods => {
-            vec![Job::new("goods", deciding::run::<GoodsDecider>), Job::keeper("goods-timers", service)]
-        }
+        Service::Goods => vec![Job::decider::<GoodsDecider>(), Job::keeper("goods-timers", service)],
         Service::Orders => vec![
-            Job::new("orders", deciding::run::<OrdersDecider>),
+            Job::decider::<OrdersDecider>(),
             Job::keeper("orders-timers", service),
             Job::reactor(OrderStock),
             Job::reactor(Reservations),
             Job::reactor(OrderExpiry::after(settings.order_expiry())),
+        ],
+        Service::Users => vec![
+            Job::decider::<UsersDecider>(),
+            Job::keeper("users-timers", service),
+            Job::reactor(Registrations),
+            Job::reactor(Erasures),
         ],
     }
 }
@@ -73,6 +88,8 @@ pub struct Roles {
     settings: Settings,
     cluster: Cluster,
     instance: String,
+    sealing_file: PathBuf,
+    vault: Option<Arc<Vault>>,
     tasks: JoinSet<(String, Result<()>)>,
     workers: Vec<Status>,
     stop_workers: Shutdown,
@@ -85,6 +102,8 @@ impl Roles {
         Ok(Self {
             cluster: settings.cluster()?,
             instance: settings.instance.clone().unwrap_or_else(|| instance(data_dir, number)),
+            sealing_file: settings.sealing_file(data_dir),
+            vault: None,
             settings,
             tasks: JoinSet::new(),
             workers: Vec::new(),
@@ -99,9 +118,11 @@ impl Roles {
     }
 
     /// Decides the commands of a service, and reacts to its facts.
-    pub fn add_worker(&mut self, service: Service) {
+    pub async fn add_worker(&mut self, service: Service) -> Result<()> {
+        let vault = if service == Service::Users { Some(self.vault().await?) } else { None };
         for Job { name, work } in jobs(service, &self.settings) {
-            let (cluster, settings) = (self.cluster.clone(), self.settings.worker(&self.instance));
+            let settings = worker::Settings { vault: vault.clone(), ..self.settings.worker(&self.instance) };
+            let cluster = self.cluster.clone();
             let (shutdown, status) = (self.stop_workers.clone(), Status::default());
             self.workers.push(status.clone());
             self.tasks.spawn_blocking(move || {
@@ -111,6 +132,19 @@ impl Roles {
                 )
             });
         }
+        Ok(())
+    }
+
+    /// What seals personal data, for all roles of this process.
+    pub async fn vault(&mut self) -> Result<Arc<Vault>> {
+        if let Some(vault) = &self.vault {
+            return Ok(vault.clone());
+        }
+        let (cluster, secrets) = (self.cluster.clone(), Secrets::load_or_create(&self.sealing_file)?);
+        let opened = tokio::task::spawn_blocking(move || Vault::open(&cluster, secrets)).await?;
+        let vault = Arc::new(opened.context("reading the keys of personal data")?);
+        self.vault = Some(vault.clone());
+        Ok(vault)
     }
 
     /// Keeps the read models up to date.

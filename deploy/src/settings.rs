@@ -108,6 +108,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// The private key that signs access tokens.
     pub key_file: Option<PathBuf>,
+    /// The secrets that seal personal data.
+    pub sealing_file: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -137,6 +139,7 @@ impl Default for Settings {
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
             key_file: None,
+            sealing_file: None,
         }
     }
 }
@@ -263,6 +266,11 @@ impl Settings {
     /// The private key that signs access tokens, where nothing else is said in the data directory.
     pub fn key_file(&self, data_dir: &Path) -> PathBuf {
         self.key_file.clone().unwrap_or_else(|| data_dir.join("keys/token.pem"))
+    }
+
+    /// The secrets that seal personal data; without a setting, in the data directory.
+    pub fn sealing_file(&self, data_dir: &Path) -> PathBuf {
+        self.sealing_file.clone().unwrap_or_else(|| data_dir.join("keys/sealing.json"))
     }
 
     /// PostgreSQL's address.

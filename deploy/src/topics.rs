@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use factfold_consumers::worker::groups::{self, Group};
 use factfold_schemas::{
     kafka::Cluster,
-    topics::{REPLIES, REPLIES_CONFIGURATION, Topic, TopicKind},
+    topics::{REPLIES, REPLIES_CONFIGURATION, SUBJECT_KEYS, SUBJECT_KEYS_CONFIGURATION, Topic, TopicKind},
 };
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -43,7 +43,12 @@ pub fn wanted(cluster: &Cluster, partitions: i32) -> Vec<Wanted> {
     });
     let replies =
         Wanted { name: cluster.namespace.qualify(REPLIES), partitions, configuration: REPLIES_CONFIGURATION };
-    of_services.chain([replies]).collect()
+    let keys = Wanted {
+        name: cluster.namespace.qualify(SUBJECT_KEYS),
+        partitions: 1,
+        configuration: SUBJECT_KEYS_CONFIGURATION,
+    };
+    of_services.chain([replies, keys]).collect()
 }
 
 /// Makes the topics that are missing, and returns their names. Where the inputs of a reactor or keeper are new, its start is

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 
 pub use crate::misfit::Misfit;
-use crate::{codec::data_schema, goods, money::Currency, orders, record, topics::Service};
+use crate::{codec::data_schema, goods, money::Currency, orders, record, topics::Service, users};
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ impl Validator {
         let schemas = match service {
             Service::Goods => split::<goods::Command>(service),
             Service::Orders => split::<orders::Command>(service),
+            Service::Users => split::<users::Command>(service),
         };
         schemas.into_iter().map(|(name, schema)| (name, Self::compile(&schema))).collect()
     }
@@ -48,6 +49,8 @@ pub fn all() -> BTreeMap<String, Value> {
         (Service::Goods, "events", split::<goods::Event>(Service::Goods)),
         (Service::Orders, "commands", split::<orders::Command>(Service::Orders)),
         (Service::Orders, "events", split::<orders::Event>(Service::Orders)),
+        (Service::Users, "commands", split::<users::Command>(Service::Users)),
+        (Service::Users, "events", split::<users::Event>(Service::Users)),
     ];
     let mut all: BTreeMap<String, Value> = families
         .into_iter()
@@ -63,6 +66,7 @@ pub fn all() -> BTreeMap<String, Value> {
     }
     all.insert("goods/Goods.json".to_owned(), schema_of::<goods::Goods>());
     all.insert("orders/Order.json".to_owned(), schema_of::<orders::Order>());
+    all.insert("users/User.json".to_owned(), schema_of::<users::User>());
     all
 }
 

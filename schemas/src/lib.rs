@@ -11,6 +11,7 @@
 pub mod cloudevents;
 pub mod codec;
 pub mod command;
+pub mod email;
 pub mod goods;
 pub mod ids;
 pub mod json;
@@ -19,8 +20,10 @@ mod misfit;
 pub mod money;
 pub mod orders;
 pub mod partitioner;
+pub mod personal;
 pub mod position;
 pub mod record;
 pub mod rejection;
 pub mod timer;
 pub mod topics;
+pub mod users;

@@ -3,18 +3,21 @@
 //!
 //! The commands' ids are made of their cause, so that twice is once.
 
+pub mod erasures;
 pub mod order_expiry;
 pub mod order_stock;
+pub mod registrations;
 pub mod reservations;
 
 use factfold_schemas::{
     cloudevents::{Incoming, Outgoing},
     command::{Auth, Header},
     goods,
-    ids::{GoodsId, OrderId, StreamId},
+    ids::{EmailId, GoodsId, OrderId, StreamId, UserId},
     orders,
     record::{Cause, Recorded, RecordedOutcome, Unreadable},
     topics::{Service, Topic, TopicKind},
+    users,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -26,23 +29,31 @@ pub enum Fact {
     Goods(Recorded<goods::Event>),
     /// An event of the orders service.
     Orders(Recorded<orders::Event>),
+    /// An event of the users service.
+    Users(Recorded<users::Event>),
     /// The outcome of a command of this service that gave no events.
     Outcome(Service, RecordedOutcome),
 }
 
-/// A command that a reactor asks for.
+/// What a reactor asks for: a command, or that a person is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// For the goods service.
     Goods(GoodsId, goods::Command),
     /// For the orders service.
     Orders(OrderId, orders::Command),
+    /// For an account of the users service.
+    Account(UserId, users::Command),
+    /// For an address of the users service.
+    Address(EmailId, users::Command),
+    /// The key under which this person's data is sealed is to be destroyed.
+    Forget(UserId),
     /// That, but not before this time.
     Later(Timestamp, Box<Request>),
 }
 
-/// A stateless function from facts to requests, with what was set about it. [`order_stock`], [`reservations`] and
-/// [`order_expiry`] are the ones there are.
+/// A stateless function from facts to requests, with what was set about it. [`order_stock`], [`reservations`],
+/// [`order_expiry`], [`registrations`] and [`erasures`] are the ones there are.
 pub trait Reactor: Send + 'static {
     /// Part of stored ids and of the consumer group's name: it never changes.
     const NAME: &'static str;
@@ -62,6 +73,7 @@ impl Fact {
         Ok(match (topic.kind, topic.service) {
             (TopicKind::Events, Service::Goods) => Self::Goods(Recorded::read(record)?),
             (TopicKind::Events, Service::Orders) => Self::Orders(Recorded::read(record)?),
+            (TopicKind::Events, Service::Users) => Self::Users(Recorded::read(record)?),
             (_, service) => Self::Outcome(service, RecordedOutcome::read(record)?),
         })
     }
@@ -70,6 +82,7 @@ impl Fact {
         match self {
             Self::Goods(event) => &event.cause,
             Self::Orders(event) => &event.cause,
+            Self::Users(event) => &event.cause,
             Self::Outcome(_, outcome) => &outcome.cause,
         }
     }
@@ -79,6 +92,7 @@ impl Fact {
         match self {
             Self::Goods(event) => event.id(),
             Self::Orders(event) => event.id(),
+            Self::Users(event) => event.id(),
             Self::Outcome(_, outcome) => outcome.cause.decided.to_string(),
         }
     }
@@ -87,17 +101,21 @@ impl Fact {
         match self {
             Self::Goods(event) => Some(&event.stream),
             Self::Orders(event) => Some(&event.stream),
+            Self::Users(event) => Some(&event.stream),
             Self::Outcome(_, outcome) => outcome.stream.as_ref(),
         }
     }
 }
 
 impl Request {
-    /// Whose command it is, and the stream it is for.
-    pub fn target(&self) -> (Service, StreamId) {
+    /// Whose command it is, and the stream it is for; `None` when it is no command, and lies with the keys of persons.
+    pub fn target(&self) -> Option<(Service, StreamId)> {
         match self {
-            Self::Goods(id, _) => (Service::Goods, id.stream()),
-            Self::Orders(id, _) => (Service::Orders, id.stream()),
+            Self::Goods(id, _) => Some((Service::Goods, id.stream())),
+            Self::Orders(id, _) => Some((Service::Orders, id.stream())),
+            Self::Account(id, _) => Some((Service::Users, id.stream())),
+            Self::Address(id, _) => Some((Service::Users, id.stream())),
+            Self::Forget(_) => None,
             Self::Later(_, request) => request.target(),
         }
     }
@@ -116,10 +134,12 @@ impl Request {
     }
 
     fn record_with(&self, header: Header) -> Outgoing {
-        let (service, stream) = self.target();
         match self {
-            Self::Goods(_, command) => header.record_of(service, &stream, command),
-            Self::Orders(_, command) => header.record_of(service, &stream, command),
+            Self::Goods(id, command) => header.record_of(Service::Goods, &id.stream(), command),
+            Self::Orders(id, command) => header.record_of(Service::Orders, &id.stream(), command),
+            Self::Account(id, command) => header.record_of(Service::Users, &id.stream(), command),
+            Self::Address(id, command) => header.record_of(Service::Users, &id.stream(), command),
+            Self::Forget(id) => factfold_vault::erasure(*id),
             Self::Later(due, request) => request.record_with(Header { not_before: Some(*due), ..header }),
         }
     }
@@ -225,8 +245,10 @@ mod tests {
             order_stock::OrderStock::NAME,
             reservations::Reservations::NAME,
             order_expiry::OrderExpiry::NAME,
+            registrations::Registrations::NAME,
+            erasures::Erasures::NAME,
         ];
-        assert_eq!(names, ["order-stock", "reservations", "order-expiry"]);
+        assert_eq!(names, ["order-stock", "reservations", "order-expiry", "registrations", "erasures"]);
     }
 
     #[test]

@@ -7,7 +7,11 @@ use super::{deciding, keeping, reacting};
 use crate::{
     goods::GoodsDecider,
     orders::OrdersDecider,
-    reactors::{Reactor, order_expiry::OrderExpiry, order_stock::OrderStock, reservations::Reservations},
+    reactors::{
+        Reactor, erasures::Erasures, order_expiry::OrderExpiry, order_stock::OrderStock,
+        registrations::Registrations, reservations::Reservations,
+    },
+    users::UsersDecider,
 };
 
 /// A consumer group.
@@ -27,6 +31,7 @@ pub fn all() -> Vec<Group> {
     let deciders = [
         decider(deciding::group::<GoodsDecider>(), Service::Goods),
         decider(deciding::group::<OrdersDecider>(), Service::Orders),
+        decider(deciding::group::<UsersDecider>(), Service::Users),
     ];
     deciders.into_iter().chain(of_followers()).collect()
 }
@@ -39,13 +44,17 @@ pub fn of_followers() -> Vec<Group> {
         service,
         inputs: vec![service.timers()],
     });
-    keepers
-        .into_iter()
-        .chain([reactor::<OrderStock>(), reactor::<Reservations>(), reactor::<OrderExpiry>()])
-        .collect()
+    let reactors = [
+        reactor::<OrderStock>(Service::Orders),
+        reactor::<Reservations>(Service::Orders),
+        reactor::<OrderExpiry>(Service::Orders),
+        reactor::<Registrations>(Service::Users),
+        reactor::<Erasures>(Service::Users),
+    ];
+    keepers.into_iter().chain(reactors).collect()
 }
 
-/// Reactors run beside the decider of orders.
-fn reactor<R: Reactor>() -> Group {
-    Group { name: reacting::group::<R>(), service: Service::Orders, inputs: R::INPUTS.to_vec() }
+/// A reactor runs beside the decider of the service that it serves.
+fn reactor<R: Reactor>(service: Service) -> Group {
+    Group { name: reacting::group::<R>(), service, inputs: R::INPUTS.to_vec() }
 }

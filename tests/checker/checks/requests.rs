@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 
 use factfold_consumers::reactors::{
-    Fact, Reactor, order_expiry::OrderExpiry, order_stock::OrderStock, reservations::Reservations,
+    Fact, Reactor, order_expiry::OrderExpiry, order_stock::OrderStock, registrations::Registrations,
+    reservations::Reservations,
 };
 use factfold_schemas::{cloudevents::Outgoing, ids::StreamId, position::Position, topics::Service};
 use jiff::SignedDuration;
@@ -28,9 +29,9 @@ pub struct Expected {
 
 /// Checks all reactors.
 pub fn check(log: &Log, report: &mut Report) {
-    let reactors =
-        [OrderStock::NAME, Reservations::NAME, OrderExpiry::NAME].map(|name| format!("/reactors/{name}"));
-    let commands = log.goods.commands.iter().chain(&log.orders.commands);
+    let reactors = [OrderStock::NAME, Reservations::NAME, OrderExpiry::NAME, Registrations::NAME]
+        .map(|name| format!("/reactors/{name}"));
+    let commands = log.goods.commands.iter().chain(&log.orders.commands).chain(&log.users.commands);
     let mut made = HashMap::<(Service, StreamId, String, String), Vec<&Command>>::new();
     for command in commands {
         let Some((stream, source, id)) = command.identity() else { continue };
@@ -76,9 +77,14 @@ pub fn requests(log: &Log) -> Vec<Expected> {
     for event in &log.orders.events {
         ask(event.at, &Fact::Orders(event.record.clone()), &mut expected);
     }
-    for (service, outcomes) in
-        [(Service::Goods, &log.goods.outcomes), (Service::Orders, &log.orders.outcomes)]
-    {
+    for event in &log.users.events {
+        ask(event.at, &Fact::Users(event.record.clone()), &mut expected);
+    }
+    for (service, outcomes) in [
+        (Service::Goods, &log.goods.outcomes),
+        (Service::Orders, &log.orders.outcomes),
+        (Service::Users, &log.users.outcomes),
+    ] {
         for outcome in outcomes {
             ask(outcome.at, &Fact::Outcome(service, outcome.record.clone()), &mut expected);
         }
@@ -90,6 +96,7 @@ fn ask(at: Position, fact: &Fact, expected: &mut Vec<Expected>) {
     ask_one(&OrderStock, at, fact, expected);
     ask_one(&Reservations, at, fact, expected);
     ask_one(&OrderExpiry::after(SignedDuration::from_mins(15)), at, fact, expected);
+    ask_one(&Registrations, at, fact, expected);
 }
 
 /// For how long a request is to wait is a setting, which may have been another then.
@@ -102,7 +109,7 @@ fn ask_one<R: Reactor>(reactor: &R, at: Position, fact: &Fact, expected: &mut Ve
         return;
     }
     for (ordinal, request) in reactor.react(fact).into_iter().enumerate() {
-        let (service, stream) = request.target();
+        let Some((service, stream)) = request.target() else { continue };
         expected.push(Expected { service, stream, record: request.record(R::NAME, fact, ordinal), of: at });
     }
 }
