@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
+use strum::VariantNames as _;
 
 pub use crate::misfit::Misfit;
 use crate::{codec::data_schema, goods, money::Currency, orders, record, topics::Service, users};
@@ -16,7 +17,7 @@ pub struct Validator(jsonschema::Validator);
 impl Validator {
     /// The validator of any type that has a schema.
     pub fn of<T: JsonSchema>() -> Self {
-        Self::compile(&schema_of::<T>())
+        Self::of_schema(&schema_of::<T>())
     }
 
     /// The validators of every type of command of a service, by name.
@@ -26,10 +27,11 @@ impl Validator {
             Service::Orders => split::<orders::Command>(service),
             Service::Users => split::<users::Command>(service),
         };
-        schemas.into_iter().map(|(name, schema)| (name, Self::compile(&schema))).collect()
+        schemas.into_iter().map(|(name, schema)| (name, Self::of_schema(&schema))).collect()
     }
 
-    fn compile(schema: &Value) -> Self {
+    /// The validator of a schema that was generated from types.
+    pub fn of_schema(schema: &Value) -> Self {
         let options = jsonschema::options()
             .should_validate_formats(true)
             .with_format("iso-4217", |text: &str| text.parse::<Currency>().is_ok());
@@ -68,6 +70,15 @@ pub fn all() -> BTreeMap<String, Value> {
     all.insert("orders/Order.json".to_owned(), schema_of::<orders::Order>());
     all.insert("users/User.json".to_owned(), schema_of::<users::User>());
     all
+}
+
+/// The types of a service's events.
+pub fn event_types(service: Service) -> &'static [&'static str] {
+    match service {
+        Service::Goods => goods::Event::VARIANTS,
+        Service::Orders => orders::Event::VARIANTS,
+        Service::Users => users::Event::VARIANTS,
+    }
 }
 
 /// The schema of any type.

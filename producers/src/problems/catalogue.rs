@@ -30,8 +30,10 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("unauthenticated", 401, "No valid access token", "Send `Authorization: Bearer <token>` with a token of this installation that has not expired."),
     entry("forbidden", 403, "Not allowed", "The detail names the role that is missing, or what only the system itself may send."),
     entry("not-found", 404, "Nothing here", "Check the path."),
+    entry("stream-not-found", 404, "No such stream", "A stream is called order-<id> or goods-<id>. Auditors see all; an order's history is its owner's too."),
     entry("command-not-found", 404, "No outcome under this id", "Ask with ?at=<position>, as the write answered it: then an undecided command is shown as pending."),
     entry("method-not-allowed", 405, "This method does not exist here", "The header Allow lists those that do."),
+    entry("not-acceptable", 406, "Not to be had in this form", "The detail names the media types that Accept may ask for."),
     entry("request-timeout", 408, "The request came too slowly", "Send the whole body without long pauses."),
     entry("body-too-large", 413, "The body is too large", "A body has at most 1 MiB, a command's value at most 256 KiB."),
     entry("unsupported-media-type", 415, "This media type is not understood here", "The detail names those that are."),
@@ -41,6 +43,8 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("not-implemented", 501, "Documented, but not built yet", "Leave it out; it is refused because ignoring it would give a wrong answer."),
     entry("too-many-waiting", 503, "Too many requests are waiting", "Nothing was written. Repeat it after Retry-After."),
     entry("storage-unavailable", 503, "Commands cannot be stored now", "Nothing was written. Repeat it after Retry-After."),
+    entry("too-many-readers", 503, "Too many read events already", "Repeat it after Retry-After, or ask another gateway."),
+    entry("log-unavailable", 503, "Events cannot be read now", "Repeat it after Retry-After."),
     entry("read-side-unavailable", 503, "The read models cannot be asked now", "Repeat it after Retry-After."),
     entry("read-behind", 503, "The read model has not come that far yet", "Repeat it after Retry-After, or read without Factfold-At-Least."),
     entry("not-ready", 503, "The gateway is not ready", "The detail says what is missing."),
@@ -103,14 +107,6 @@ pub(super) fn status_of(name: &str) -> StatusCode {
 /// The title; a name that only a newer worker knows is its own title.
 pub(super) fn title_of(name: &str) -> String {
     find(name).map_or_else(|| name.replace('-', " "), |entry| entry.title.to_owned())
-}
-
-impl Entry {
-    /// The page at `/problems/{name}`.
-    pub(crate) fn page(&self) -> String {
-        let Self { name, status, title, remedy } = self;
-        format!("{name} (HTTP {status})\n\nWhat it means: {title}.\nWhat to do: {remedy}\n")
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 mod access;
 mod commands;
 mod decider;
+mod documents;
 mod idempotency;
 mod limits;
+mod live;
 mod problems;
 mod stack;
 mod writes;
