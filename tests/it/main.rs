@@ -7,6 +7,7 @@ mod cli;
 mod disk;
 mod disk_full;
 mod examples;
+mod expiry;
 mod failures;
 mod fleet;
 mod generated_client;
