@@ -10,10 +10,13 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
+    time::timeout,
 };
 
 use crate::gateway::Gateway;
@@ -46,12 +49,26 @@ pub(crate) async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             (stream, place) = accept(&listener, &places) => {
-                let connection = connection(http.clone(), stream, router.clone(), graceful.watcher(), place);
-                connections.spawn(connection);
+                let (http, router, watcher) = (http.clone(), router.clone(), graceful.watcher());
+                let acceptor = gateway.settings.tls.as_ref().map(|tls| tls.acceptor());
+                let (header_time, patience) = (gateway.settings.header_time, gateway.settings.reader_patience);
+                connections.spawn(async move {
+                    prepare(&stream, patience);
+                    match acceptor {
+                        None => connection(http, stream, router, watcher).await,
+                        Some(acceptor) => match timeout(header_time, acceptor.accept(stream)).await {
+                            Ok(Ok(stream)) => connection(http, stream, router, watcher).await,
+                            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                            Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
+                        },
+                    }
+                    drop(place);
+                });
             }
         }
     }
     drop(listener);
+    gateway.live.close();
     end(gateway, graceful, gateway.settings.drain_time).await;
 }
 
@@ -73,18 +90,23 @@ async fn accept(
     }
 }
 
+/// Answers leave at once; and a client that takes none of them for so long is gone, also when its machine still is there.
+fn prepare(stream: &TcpStream, patience: Duration) {
+    let prepared =
+        stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_user_timeout(Some(patience)));
+    if let Err(error) = prepared {
+        tracing::debug!(%error, "a connection without its options");
+    }
+}
+
 async fn connection(
     http: http1::Builder,
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     router: Router,
     watcher: Watcher,
-    _place: Option<OwnedSemaphorePermit>,
 ) {
     let gauge = metrics::gauge!("factfold_http_connections");
     gauge.increment(1);
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection without TCP_NODELAY");
-    }
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     // Clients go away, send nonsense, or are too slow: their connections end, and that is all.
     if let Err(error) = watcher.watch(connection).await {
@@ -96,11 +118,11 @@ async fn connection(
 /// Requests under way get their answers; those that still wait for a decision are told where their command lies.
 async fn end(gateway: &Gateway, graceful: GracefulShutdown, drain_time: Duration) {
     let mut ended = std::pin::pin!(graceful.shutdown());
-    if tokio::time::timeout(DECIDE_TIME, &mut ended).await.is_ok() {
+    if timeout(DECIDE_TIME, &mut ended).await.is_ok() {
         return;
     }
     gateway.replies.close();
-    if tokio::time::timeout(drain_time, ended).await.is_err() {
+    if timeout(drain_time, ended).await.is_err() {
         tracing::warn!("some requests did not end in time, and were broken off");
     }
 }

@@ -158,6 +158,11 @@ fn parameters() -> Value {
             "schema": { "type": "string", "pattern": format!("^({position}(, ?{position})*)?$") },
         }),
         json!({
+            "name": "Last-Event-ID",
+            "description": "The `id` of the last event that was seen: it goes on after it.",
+            "schema": { "type": "string" },
+        }),
+        json!({
             "name": "If-None-Match",
             "description": "An `ETag` that the client has.",
             "schema": { "type": "string" },

@@ -15,6 +15,8 @@ pub(crate) const TEA: &str = "01a206cc-0019-70ec-84ec-29fb5a69ad89";
 pub(crate) const COFFEE: &str = "01a206cc-0a51-7d0e-9c55-4a2f6a0b3e10";
 /// An order that is paid, and paid back.
 pub(crate) const ORDER: &str = "01a206cc-147e-759f-8a5f-556e713b500c";
+/// Its stream.
+pub(crate) const ORDER_STREAM: &str = "order-01a206cc-147e-759f-8a5f-556e713b500c";
 /// An order that is called off.
 pub(crate) const OTHER_ORDER: &str = "01a206cc-2034-7107-9fc8-558f1a01185d";
 /// The customer.

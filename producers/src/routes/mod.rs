@@ -3,11 +3,13 @@
 
 mod commands;
 mod documents;
+mod events;
 mod goods;
 pub(crate) mod health;
 mod orders;
 mod projections;
 mod system;
+mod tickets;
 
 use axum::{
     Router,
@@ -74,6 +76,9 @@ fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
         Operation::CancelOrder => (on(method, orders::cancel), orders::described::cancel),
         Operation::SendCommands => (on(method, commands::send), commands::described::send),
         Operation::GetCommand => (on(method, commands::show), commands::described::show),
+        Operation::ReadStream => (on(method, events::of_stream), events::described::of_stream),
+        Operation::ReadService => (on(method, events::of_service), events::described::of_service),
+        Operation::CreateTicket => (on(method, tickets::create), tickets::described::create),
         Operation::ListProjections => (on(method, projections::list), projections::described::list),
         Operation::ShowOpenApi => (on(method, documents::show_openapi), documents::described::openapi),
         Operation::ShowAsyncApi => (on(method, documents::show_asyncapi), documents::described::asyncapi),

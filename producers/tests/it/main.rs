@@ -6,6 +6,7 @@ mod decider;
 mod documents;
 mod idempotency;
 mod limits;
+mod live;
 mod problems;
 mod stack;
 mod writes;
