@@ -4,11 +4,21 @@
 use std::{fmt::Debug, hash::Hash};
 
 use factfold_schemas::{codec::Message, command::Auth, rejection::Reject, topics::Service};
+use factfold_vault::{Unprotected, Vault};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-/// One aggregate's rules. [`crate::goods`] and [`crate::orders`] are the ones there are.
+/// Who asks, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// On whose behalf; `None` is somebody who may act for anyone.
+    pub by: Option<&'a Auth>,
+    /// The broker's time of the command: the decider's "now".
+    pub at: Timestamp,
+}
+
+/// One aggregate's rules. [`crate::goods`], [`crate::orders`] and [`crate::users`] are the ones there are.
 pub trait Decider: Send + 'static {
     /// Whose commands it decides.
     const SERVICE: Service;
@@ -29,12 +39,18 @@ pub trait Decider: Send + 'static {
     /// The aggregate whose stream this is; `None` when it is no stream of this service.
     fn aggregate(stream: &str) -> Option<Self::Id>;
 
-    /// What happens when this command meets this state: one event or more, or a rejection. `by` is on whose behalf it is
-    /// asked; `None` is somebody who may act for anyone.
+    /// Checks and seals what the command says about people, where the gateway has not done so: the command came straight
+    /// onto the topic.
+    fn protect(_: &mut Self::Command, _: Self::Id, _: &Vault) -> Result<(), Unprotected<Self::Rejection>> {
+        Ok(())
+    }
+
+    /// What happens when this command meets this state: one event or more, or a rejection.
     fn decide(
+        id: Self::Id,
         state: Option<&Self::State>,
         command: &Self::Command,
-        by: Option<&Auth>,
+        asked: Asked<'_>,
     ) -> Result<Events<Self::Event>, Self::Rejection>;
 
     /// The state after this event. Total: whatever was stored once can be folded.

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::decider::{Decider, Entry};
+use crate::decider::{Asked, Decider, Entry};
 
 /// A decider whose answers can be compared.
 pub(crate) trait Rules:
@@ -50,24 +50,25 @@ pub(crate) struct When<D: Rules> {
     given: Given<D>,
     command: D::Command,
     by: Option<Auth>,
+    at: Option<Timestamp>,
 }
 
 impl<D: Rules> Given<D> {
     /// These events have happened.
-    pub(crate) fn events(events: impl IntoIterator<Item = D::Event>) -> Self {
-        let mut history = History::new();
+    pub(crate) fn events(id: D::Id, events: impl IntoIterator<Item = D::Event>) -> Self {
+        let mut history = History::new(id);
         events.into_iter().for_each(|event| history.append(event));
         Self(history)
     }
 
     /// Somebody who may act for anyone asks for this.
     pub(crate) fn when(self, command: D::Command) -> When<D> {
-        When { given: self, command, by: None }
+        When { given: self, command, by: None, at: None }
     }
 
     /// The aggregate as people see it.
-    pub(crate) fn resource<R: DeserializeOwned>(&self, id: D::Id) -> R {
-        self.0.resource(id).expect("something has happened")
+    pub(crate) fn resource<R: DeserializeOwned>(&self) -> R {
+        self.0.resource().expect("something has happened")
     }
 }
 
@@ -75,6 +76,11 @@ impl<D: Rules> When<D> {
     /// It is asked on behalf of somebody.
     pub(crate) fn by(self, auth: Auth) -> Self {
         Self { by: Some(auth), ..self }
+    }
+
+    /// It is asked at this time, not right after what has happened.
+    pub(crate) fn at(self, time: Timestamp) -> Self {
+        Self { at: Some(time), ..self }
     }
 
     /// Then exactly these events follow.
@@ -93,13 +99,16 @@ impl<D: Rules> When<D> {
 
     #[track_caller]
     fn check(mut self, expected: Result<Vec<D::Event>, D::Rejection>) {
-        let decision = self.given.0.send(&self.command, self.by.as_ref());
+        let history = &mut self.given.0;
+        let at = self.at.unwrap_or_else(|| history.now());
+        let decision = history.send_at(&self.command, Asked { by: self.by.as_ref(), at });
         assert_eq!(decision, expected, "the decision on {:?} by {:?}", self.command, self.by);
     }
 }
 
 /// One aggregate, and all that has happened to it.
 pub(crate) struct History<D: Rules> {
+    id: D::Id,
     /// Every event, from the first.
     pub(crate) events: Vec<D::Event>,
     /// The state to which they were folded, one by one.
@@ -108,8 +117,8 @@ pub(crate) struct History<D: Rules> {
 
 impl<D: Rules> History<D> {
     /// Nothing has happened.
-    pub(crate) const fn new() -> Self {
-        Self { events: Vec::new(), entry: None }
+    pub(crate) const fn new(id: D::Id) -> Self {
+        Self { id, events: Vec::new(), entry: None }
     }
 
     /// This has happened.
@@ -123,14 +132,25 @@ impl<D: Rules> History<D> {
         self.events.push(event);
     }
 
+    /// Right after what has happened.
+    fn now(&self) -> Timestamp {
+        time(self.events.len() as u64 + 1)
+    }
+
     /// This is asked: the events that follow are appended, a rejection changes nothing.
     pub(crate) fn send(
         &mut self,
         command: &D::Command,
         by: Option<&Auth>,
     ) -> Result<Vec<D::Event>, D::Rejection> {
-        let decide =
-            || D::decide(self.state(), command, by).map(|events| events.into_iter().collect::<Vec<_>>());
+        self.send_at(command, Asked { by, at: self.now() })
+    }
+
+    fn send_at(&mut self, command: &D::Command, asked: Asked<'_>) -> Result<Vec<D::Event>, D::Rejection> {
+        let decide = || {
+            let decision = D::decide(self.id, self.state(), command, asked);
+            decision.map(|events| events.into_iter().collect::<Vec<_>>())
+        };
         let decision = decide();
         assert_eq!(decision, decide(), "the same question has the same answer");
         let events = decision?;
@@ -146,22 +166,25 @@ impl<D: Rules> History<D> {
     }
 
     /// The aggregate as people see it; `None` before the first event.
-    pub(crate) fn resource<R: DeserializeOwned>(&self, id: D::Id) -> Option<R> {
+    pub(crate) fn resource<R: DeserializeOwned>(&self) -> Option<R> {
         let entry = self.entry.as_ref()?;
-        Some(serde_json::from_value(D::resource(id, entry)).expect("a resource is read as it was written"))
+        Some(
+            serde_json::from_value(D::resource(self.id, entry))
+                .expect("a resource is read as it was written"),
+        )
     }
 
     /// Whoever reads the events back from the log and folds them comes to the same end.
-    pub(crate) fn check_refolded(&self, id: D::Id) {
+    pub(crate) fn check_refolded(&self) {
         let read =
             |event: &D::Event| decode(event.type_name(), &encode(event)).expect("an event is readable");
-        let mut refolded = Self::new();
+        let mut refolded = Self::new(self.id);
         self.events.iter().map(read).for_each(|event| refolded.append(event));
         assert_eq!(refolded.events, self.events, "events are read as they were written");
         assert_eq!(refolded.entry, self.entry, "folding again gives the same state");
         let version = self.entry.as_ref().map_or(0, |entry| entry.version);
         assert_eq!(version, self.events.len() as u64, "versions count the events");
-        let resource = |history: &Self| history.resource::<serde_json::Value>(id);
+        let resource = |history: &Self| history.resource::<serde_json::Value>();
         assert_eq!(resource(&refolded), resource(self), "and shows the same");
     }
 }

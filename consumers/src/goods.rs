@@ -1,7 +1,6 @@
 //! Goods: stock never goes below zero, and a line of an order is reserved at most once.
 
 use factfold_schemas::{
-    command::Auth,
     goods::{
         AddGoods, AdjustStock, Command, Event, Goods, GoodsAdded, GoodsDiscontinued, GoodsRenamed,
         NAME_CHARS_MAX, PriceChanged, REASON_CHARS_MAX, Rejection, ReleaseStock, Reservation, ReserveStock,
@@ -15,7 +14,7 @@ use factfold_schemas::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::decider::{Decider, Entry, Events};
+use crate::decider::{Asked, Decider, Entry, Events};
 
 /// What the rules know about goods. Workers store it as it is: whoever changes its shape raises [`Decider::VERSION`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +45,10 @@ impl Decider for GoodsDecider {
     }
 
     fn decide(
+        _: GoodsId,
         state: Option<&State>,
         command: &Command,
-        _: Option<&Auth>,
+        _: Asked<'_>,
     ) -> Result<Events<Event>, Rejection> {
         match (command, state) {
             (Command::AddGoods(command), None) => add(command),

@@ -84,7 +84,7 @@ impl Shelf {
 proptest! {
     #[test]
     fn no_piece_is_ever_lost_or_sold_twice(commands in prop::collection::vec(command(), 1..80)) {
-        let mut goods = History::<GoodsDecider>::new();
+        let mut goods = History::<GoodsDecider>::new(id(5));
         let mut shelf = Shelf::default();
         // Most sequences begin with goods that are there.
         for command in [add_goods("Tea", eur(250), 20)].iter().chain(&commands) {
@@ -98,12 +98,12 @@ proptest! {
             prop_assert_eq!(stock + reserved, shelf.counted);
             prop_assert_eq!(reserved, shelf.reserved.values().map(|q| i64::from(*q)).sum::<i64>());
         }
-        goods.check_refolded(id(5));
+        goods.check_refolded();
     }
 
     #[test]
     fn what_is_asked_again_is_there_already(commands in prop::collection::vec(command(), 0..40), last in command()) {
-        let mut goods = History::<GoodsDecider>::new();
+        let mut goods = History::<GoodsDecider>::new(id(5));
         for command in &commands {
             let _either_way = goods.send(command, None);
         }
@@ -123,7 +123,7 @@ proptest! {
         commands in prop::collection::vec(command(), 1..40),
         picks in prop::collection::vec(any::<Index>(), 0..20),
     ) {
-        let mut goods = History::<GoodsDecider>::new();
+        let mut goods = History::<GoodsDecider>::new(id(5));
         for command in [add_goods("Tea", eur(250), 20)].iter().chain(&commands) {
             let _either_way = goods.send(command, None);
         }

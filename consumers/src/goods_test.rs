@@ -17,7 +17,7 @@ mod properties;
 const LINE: Reservation = Reservation { order_id: id(1), line: 0 };
 
 fn given(events: impl IntoIterator<Item = Event>) -> Given<GoodsDecider> {
-    Given::events(events)
+    Given::events(id(5), events)
 }
 
 // ---- AddGoods
@@ -322,7 +322,7 @@ fn goods_are_discontinued_once() {
 #[test]
 fn goods_show_what_is_left_to_sell() {
     let history = [tea(10), renamed("Mate"), repriced(usd(9)), reserved(LINE, 3, 7), discontinued()];
-    let goods: Goods = given(history).resource(id(5));
+    let goods: Goods = given(history).resource();
     let expected = Goods {
         id: id(5),
         version: 5,

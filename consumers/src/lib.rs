@@ -1,4 +1,4 @@
-//! The only place that decides. [`goods`] and [`orders`] are the rules, [`reactors`] what follows from facts, all of them
+//! The only place that decides. [`goods`], [`orders`] and [`users`] are the rules, [`reactors`] what follows from facts, all of them
 //! pure; [`worker`] is the runtime that feeds them from Kafka, exactly once.
 //!
 //! This crate must never look at a read model, and nothing but [`worker`] in it does I/O.
@@ -7,6 +7,7 @@ pub mod decider;
 pub mod goods;
 pub mod orders;
 pub mod reactors;
+pub mod users;
 pub mod worker;
 
 #[cfg(test)]

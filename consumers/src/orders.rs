@@ -18,7 +18,7 @@ use factfold_schemas::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::decider::{Decider, Entry, Events};
+use crate::decider::{Asked, Decider, Entry, Events};
 
 /// What the rules know about an order. Workers store it as it is: whoever changes its shape raises [`Decider::VERSION`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,9 +66,10 @@ impl Decider for OrdersDecider {
     }
 
     fn decide(
+        _: OrderId,
         state: Option<&State>,
         command: &Command,
-        by: Option<&Auth>,
+        Asked { by, .. }: Asked<'_>,
     ) -> Result<Events<Event>, Rejection> {
         match (command, state) {
             (Command::CreateOrder(command), None) => create(command, by),

@@ -99,7 +99,7 @@ fn a_part_is_given_back_and_then_the_rest() {
 
 #[test]
 fn a_partly_refunded_order_is_still_paid() {
-    let order: Order = given(to_partly_refunded()).resource(id(5));
+    let order: Order = given(to_partly_refunded()).resource();
     assert_eq!(order.status, Status::Paid);
     let amounts = (order.total, order.paid, order.refunded);
     assert_eq!(amounts, (Some(eur(1000)), Some(eur(1000)), Some(eur(400))));
@@ -112,7 +112,7 @@ fn every_part_that_was_given_back_counts() {
     given(twice()).when(refund(Some(eur(2)))).rejected(exceeds);
 
     let whole = [twice(), vec![refunded(eur(1), eur(1000), true)]].concat();
-    let order: Order = given(whole).resource(id(5));
+    let order: Order = given(whole).resource();
     assert_eq!(order.status, Status::Refunded);
     let amounts = (order.total, order.paid, order.refunded);
     assert_eq!(amounts, (Some(eur(1000)), Some(eur(1000)), Some(eur(1000))));

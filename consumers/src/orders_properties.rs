@@ -131,7 +131,7 @@ fn check_sums(order: &Order, events: &[Event]) {
 proptest! {
     #[test]
     fn an_order_only_goes_allowed_ways_and_its_money_adds_up(steps in steps()) {
-        let mut order = History::<OrdersDecider>::new();
+        let mut order = History::<OrdersDecider>::new(id(5));
         for (step, by) in &steps {
             let command = step.command(order.state());
             let before = order.entry.clone();
@@ -148,16 +148,16 @@ proptest! {
                 }
                 Err(_) => prop_assert_eq!(&order.entry, &before, "a rejected command changes nothing"),
             }
-            if let Some(resource) = order.resource::<Order>(id(5)) {
+            if let Some(resource) = order.resource::<Order>() {
                 check_sums(&resource, &order.events);
             }
         }
-        order.check_refolded(id(5));
+        order.check_refolded();
     }
 
     #[test]
     fn nobody_touches_anothers_order(steps in steps(), last in command()) {
-        let mut order = History::<OrdersDecider>::new();
+        let mut order = History::<OrdersDecider>::new(id(5));
         for (step, by) in &steps {
             let _either_way = order.send(&step.command(order.state()), by.as_ref());
         }
@@ -178,7 +178,7 @@ proptest! {
         steps in steps(),
         picks in prop::collection::vec(any::<Index>(), 0..20),
     ) {
-        let mut order = History::<OrdersDecider>::new();
+        let mut order = History::<OrdersDecider>::new(id(5));
         order.append(created());
         for (step, by) in &steps {
             let _either_way = order.send(&step.command(order.state()), by.as_ref());

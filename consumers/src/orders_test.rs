@@ -20,7 +20,7 @@ const TEA: GoodsId = id(10);
 const MATE: GoodsId = id(11);
 
 fn given(events: impl IntoIterator<Item = Event>) -> Given<OrdersDecider> {
-    Given::events(events)
+    Given::events(id(5), events)
 }
 
 /// On behalf of this user.
@@ -273,7 +273,7 @@ fn only_an_unpaid_order_expires() {
 fn an_order_shows_where_it_is_and_what_was_paid() {
     for (status, history) in in_every_status() {
         let last = history.len() as u64;
-        let order: Order = given(history).resource(id(5));
+        let order: Order = given(history).resource();
         assert_eq!((order.id, order.user_id, order.status), (id(5), ANNA, status));
         assert_eq!((order.version, order.created_at, order.updated_at), (last, time(1), time(last)));
 
@@ -295,7 +295,7 @@ fn an_order_shows_where_it_is_and_what_was_paid() {
 #[test]
 fn an_order_that_was_called_off_before_it_had_a_price_has_none() {
     for end in [cancelled(), expired()] {
-        let order: Order = given([created(), end]).resource(id(5));
+        let order: Order = given([created(), end]).resource();
         assert_eq!(order.total, None);
     }
 }

@@ -20,6 +20,7 @@ use factfold_schemas::{
     record::{Cause, NoChange, Outcome, Recorded, RecordedOutcome, Rejected},
     rejection::{Reject, RejectionKind},
     topics::{Service, Topic},
+    users::{self, User},
 };
 
 use crate::{
@@ -27,7 +28,11 @@ use crate::{
     given::{History, Rules, time},
     goods::GoodsDecider,
     orders::OrdersDecider,
-    reactors::{Fact, Reactor, order_stock::OrderStock, reservations::Reservations},
+    reactors::{
+        Fact, Reactor, erasures::Erasures, order_stock::OrderStock, registrations::Registrations,
+        reservations::Reservations,
+    },
+    users::{Id, UsersDecider},
 };
 
 #[path = "simulation_test.rs"]
@@ -35,12 +40,17 @@ mod tests;
 
 const PARTITIONS: usize = 3;
 
+/// A record, and the topic of a service that it is for; `None`: it says who is to be forgotten.
+type Written = (Option<Topic>, Outgoing);
+
 /// Whoever reads a topic and writes to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
     Decider,
     OrderStock,
     Reservations,
+    Registrations,
+    Erasures,
 }
 
 /// Logs, and who has read how far.
@@ -49,6 +59,9 @@ struct System {
     read: BTreeMap<(Role, Topic, usize), usize>,
     goods: Worker<GoodsDecider>,
     orders: Worker<OrdersDecider>,
+    users: Worker<UsersDecider>,
+    /// Who is forgotten.
+    forgotten: BTreeSet<StreamId>,
     /// How often a reactor will still look twice.
     repeats_left: u32,
 }
@@ -60,6 +73,8 @@ impl System {
             of(Role::Decider, &Service::ALL.map(Service::commands)),
             of(Role::OrderStock, OrderStock::INPUTS),
             of(Role::Reservations, Reservations::INPUTS),
+            of(Role::Registrations, Registrations::INPUTS),
+            of(Role::Erasures, Erasures::INPUTS),
         ];
         let read = roles
             .concat()
@@ -70,13 +85,14 @@ impl System {
             read: read.collect(),
             goods: Worker::new(),
             orders: Worker::new(),
+            users: Worker::new(),
+            forgotten: BTreeSet::new(),
             repeats_left: 20,
         }
     }
 
     fn append(&mut self, topic: Topic, record: Outgoing) {
-        let key = record.key.as_deref().expect("all that is written here has a key");
-        let partition = partition_of(key, PARTITIONS as i32) as usize;
+        let partition = partition_of(key(&record).as_str().as_bytes(), PARTITIONS as i32) as usize;
         self.logs.get_mut(&topic).expect("a topic")[partition].push(record);
     }
 
@@ -97,11 +113,17 @@ impl System {
         let written = match (role, topic.service) {
             (Role::Decider, Service::Goods) => self.goods.decide(topic, &record),
             (Role::Decider, Service::Orders) => self.orders.decide(topic, &record),
+            (Role::Decider, Service::Users) => self.users.decide(topic, &record),
             (Role::OrderStock, _) => react::<OrderStock>(topic, &record),
             (Role::Reservations, _) => react::<Reservations>(topic, &record),
+            (Role::Registrations, _) => react::<Registrations>(topic, &record),
+            (Role::Erasures, _) => react::<Erasures>(topic, &record),
         };
         for (topic, record) in written {
-            self.append(topic, record);
+            match topic {
+                Some(topic) => self.append(topic, record),
+                None => drop(self.forgotten.insert(key(&record))),
+            }
         }
         if twice && role != Role::Decider && self.repeats_left > 0 {
             self.repeats_left -= 1;
@@ -157,7 +179,7 @@ impl<D: Rules<Id: Ord>> Worker<D> {
     }
 
     /// What the command in this record leaves behind.
-    fn decide(&mut self, topic: Topic, record: &Incoming<'_>) -> Vec<(Topic, Outgoing)> {
+    fn decide(&mut self, topic: Topic, record: &Incoming<'_>) -> Vec<Written> {
         let position = Position::new(topic, record.partition, record.offset);
         let event = CloudEvent::read(record).expect("an event");
         let header = Header::read(&event, position).expect("a header");
@@ -170,14 +192,14 @@ impl<D: Rules<Id: Ord>> Worker<D> {
         let cause = Cause::of(&header, Digest::of(type_name, &event.data), position, time(0));
         let id = D::aggregate(stream).expect("a stream of this service");
         let stream = StreamId::new(stream);
-        let history = self.histories.entry(id).or_insert_with(History::new);
+        let history = self.histories.entry(id).or_insert_with(|| History::new(id));
         let version = history.events.len() as u64;
         match history.send(&command, header.auth.as_ref()) {
             Ok(events) => (version + 1..)
                 .zip(events)
                 .map(|(version, data)| {
                     let recorded = Recorded { stream: stream.clone(), version, cause: cause.clone(), data };
-                    (D::SERVICE.events(), recorded.record(D::SERVICE))
+                    (Some(D::SERVICE.events()), recorded.record(D::SERVICE))
                 })
                 .collect(),
             Err(rejection) => {
@@ -187,18 +209,26 @@ impl<D: Rules<Id: Ord>> Worker<D> {
                     _ => Outcome::Rejected(Rejected { command, rejection: rejection.to_rejection() }),
                 };
                 let outcome = RecordedOutcome { stream: Some(stream), cause, after: None, outcome };
-                vec![(D::SERVICE.outcomes(), outcome.record(D::SERVICE))]
+                vec![(Some(D::SERVICE.outcomes()), outcome.record(D::SERVICE))]
             }
         }
     }
 }
 
-fn react<R: Reactor>(topic: Topic, record: &Incoming<'_>) -> Vec<(Topic, Outgoing)> {
+fn react<R: Reactor>(topic: Topic, record: &Incoming<'_>) -> Vec<Written> {
     let fact = Fact::read(topic, record).expect("a fact");
     let requests = R::react(&fact).into_iter().enumerate();
     requests
-        .map(|(ordinal, request)| (request.target().0.commands(), request.record(R::NAME, &fact, ordinal)))
+        .map(|(ordinal, request)| {
+            let topic = request.target().map(|(service, _)| service.commands());
+            (topic, request.record(R::NAME, &fact, ordinal))
+        })
         .collect()
+}
+
+fn key(record: &Outgoing) -> StreamId {
+    let key = record.key.clone().expect("all that is written here has a key");
+    StreamId::new(String::from_utf8(key).expect("a stream"))
 }
 
 fn incoming(record: &Outgoing, partition: usize, offset: usize) -> Incoming<'_> {
@@ -209,8 +239,8 @@ fn incoming(record: &Outgoing, partition: usize, offset: usize) -> Incoming<'_> 
 fn check_settled(system: &System) {
     let mut ordered = BTreeMap::new();
     for (id, history) in &system.orders.histories {
-        history.check_refolded(*id);
-        let Some(order) = history.resource::<Order>(*id) else { continue };
+        history.check_refolded();
+        let Some(order) = history.resource::<Order>() else { continue };
         assert_ne!(order.status, Status::Created, "no order is left waiting: {order:?}");
         if matches!(order.status, Status::Confirmed | Status::Paid | Status::Refunded) {
             for (line, ordered_line) in (0..).zip(order.lines) {
@@ -224,7 +254,7 @@ fn check_settled(system: &System) {
     assert_eq!(reserved, ordered, "what is set aside is what the live orders hold, at their price");
 
     for (id, history) in &system.goods.histories {
-        history.check_refolded(*id);
+        history.check_refolded();
         let Some(state) = history.state() else { continue };
         let of_these = reserved.iter().filter(|((goods_id, _), _)| goods_id == id);
         let set_aside = of_these.map(|(_, (quantity, _))| i64::from(*quantity)).sum();
@@ -232,14 +262,45 @@ fn check_settled(system: &System) {
         assert!(state.pieces().0 >= 0, "no piece is sold twice");
     }
 
+    check_addresses(system);
+
     for service in Service::ALL {
         for (source, rejected) in system.rejections(service) {
             let refusal = rejected.rejection.typed().as_ref().and_then(goods::Rejection::refused_reservation);
+            let is_taken = matches!(rejected.rejection.typed(), Some(users::Rejection::EmailTaken { .. }));
             assert!(
-                !source.starts_with("/reactors/") || refusal.is_some(),
+                !source.starts_with("/reactors/") || refusal.is_some() || is_taken,
                 "a reactor asks for nothing that is wrong: {rejected:?}"
             );
         }
+    }
+}
+
+/// Whoever is a user holds an address, alone; whoever is not holds none, and is forgotten where that was asked for.
+fn check_addresses(system: &System) {
+    let mut held = BTreeSet::new();
+    for event in system.events::<users::Event>(Service::Users) {
+        let address = event.stream.clone();
+        match event.data {
+            users::Event::EmailClaimed(claimed) => {
+                assert!(!held.iter().any(|(other, _)| *other == address), "{address} is claimed twice");
+                held.insert((address, claimed.user_id));
+            }
+            users::Event::EmailReleased(released) => {
+                assert!(held.remove(&(address, released.user_id)), "only who holds it gives it back");
+            }
+            _ => {}
+        }
+    }
+    for (id, history) in &system.users.histories {
+        history.check_refolded();
+        let Id::Account(id) = *id else { continue };
+        let Some(user) = history.resource::<User>() else { continue };
+        assert_ne!(user.status, users::Status::Registering, "nobody is left waiting: {user:?}");
+        let holds = held.iter().filter(|(_, holder)| *holder == id).count();
+        assert_eq!(holds, usize::from(user.status == users::Status::Active), "{user:?}");
+        let is_forgotten = matches!(user.status, users::Status::Rejected | users::Status::Erased);
+        assert_eq!(system.forgotten.contains(&id.stream()), is_forgotten, "{user:?}");
     }
 }
 

@@ -6,6 +6,8 @@ use factfold_schemas::{
     goods::{AddGoods, AdjustStock, DiscontinueGoods, UpdateGoods},
     ids::{OrderId, UserId},
     orders::{CancelOrder, CreateOrder, ExpireOrder, PayOrder, RefundOrder, RequestedLine},
+    personal::Personal,
+    users::{DeactivateUser, ErasePersonalData, ExpireRegistration, RegisterUser},
 };
 use proptest::{prelude::*, sample::Index, strategy::ValueTree};
 
@@ -25,6 +27,7 @@ enum Action {
     Refund(Index),
     Expire(Index),
     Goods(GoodsId, goods::Command),
+    User(UserId, users::Command),
 }
 
 fn goods_id() -> impl Strategy<Value = GoodsId> {
@@ -50,8 +53,29 @@ fn merchant() -> impl Strategy<Value = goods::Command> {
     ]
 }
 
+/// What happens to one of a few accounts, which want the same two addresses.
+fn account() -> impl Strategy<Value = Action> {
+    let command = prop_oneof![
+        4 => (0..2_u128).prop_map(register),
+        1 => Just(users::Command::DeactivateUser(DeactivateUser { reason: "gone".to_owned() })),
+        1 => Just(users::Command::ErasePersonalData(ErasePersonalData {})),
+        1 => Just(users::Command::ExpireRegistration(ExpireRegistration {})),
+    ];
+    (0..6_u128, command).prop_map(|(user, command)| Action::User(id(user), command))
+}
+
+fn register(address: u128) -> users::Command {
+    users::Command::RegisterUser(RegisterUser {
+        email: Personal::new("sealed.v1.email"),
+        name: Personal::new("sealed.v1.name"),
+        password_hash: format!("$argon2id$v=19$m=19456,t=2,p=1${}${}", "a".repeat(22), "b".repeat(43)),
+        email_id: Some(id(address)),
+    })
+}
+
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
+        5 => account(),
         6 => order(GOODS + 1, 6),
         2 => any::<Index>().prop_map(Action::Cancel),
         3 => any::<Index>().prop_map(Action::Pay),
@@ -88,7 +112,7 @@ impl Clients {
             }
             Action::Pay(index) => {
                 let order_id = any_order(index);
-                let seen = system.orders.histories.get(&order_id).and_then(|h| h.resource::<Order>(order_id));
+                let seen = system.orders.histories.get(&order_id).and_then(|h| h.resource::<Order>());
                 let amount = seen.and_then(|order| order.total).unwrap_or(eur(1));
                 let pay = PayOrder { amount, method: "card".to_owned() };
                 self.send_order(system, order_id, &orders::Command::PayOrder(pay));
@@ -100,6 +124,11 @@ impl Clients {
             Action::Expire(index) => {
                 let expire = orders::Command::ExpireOrder(ExpireOrder {});
                 self.send_order(system, any_order(index), &expire);
+            }
+            Action::User(user_id, command) => {
+                let header = Header { auth: None, ..self.header() };
+                let record = header.record_of(Service::Users, &user_id.stream(), command);
+                system.append(Service::Users.commands(), record);
             }
             Action::Goods(goods_id, command) => {
                 let header = self.header();
@@ -146,7 +175,7 @@ fn run(stock: i64, actions: &[Action], choices: &[u8]) -> System {
 
 fn statuses(system: &System) -> Vec<Status> {
     let orders = system.orders.histories.iter();
-    orders.filter_map(|(id, history)| Some(history.resource::<Order>(*id)?.status)).collect()
+    orders.filter_map(|(_, history)| Some(history.resource::<Order>()?.status)).collect()
 }
 
 fn choices() -> impl Strategy<Value = Vec<u8>> {

@@ -3,21 +3,30 @@
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow};
 use factfold_consumers::{
+    decider::Decider,
     goods::GoodsDecider,
     orders::OrdersDecider,
-    reactors::{order_stock::OrderStock, reservations::Reservations},
+    reactors::{
+        Reactor, erasures::Erasures, order_stock::OrderStock, registrations::Registrations,
+        reservations::Reservations,
+    },
+    users::UsersDecider,
     worker::{self, Layout, Shutdown, Status, deciding, reacting},
 };
 use factfold_producers::{Gateway, access::Keys};
 use factfold_projections::{Projector, ReadSide, log_reader::Log, migrate};
-use factfold_schemas::{kafka::Cluster, topics::Service};
+use factfold_schemas::{
+    kafka::Cluster,
+    topics::{Service, Topic},
+};
+use factfold_vault::{Secrets, Vault};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
 use crate::{console::notice, lag, lag::Lag, settings::Settings, topics};
@@ -27,17 +36,33 @@ type Work = fn(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worke
 /// What a worker's thread does, and the name people know it by.
 struct Job {
     name: &'static str,
+    inputs: Vec<Topic>,
     work: Work,
+}
+
+impl Job {
+    fn deciding<D: Decider>() -> Self {
+        Self { name: D::SERVICE.name(), inputs: vec![D::SERVICE.commands()], work: deciding::run::<D> }
+    }
+
+    fn reacting<R: Reactor>() -> Self {
+        Self { name: R::NAME, inputs: R::INPUTS.to_vec(), work: reacting::run::<R> }
+    }
 }
 
 /// The jobs of a service: its decider, and the reactors that belong to it.
 fn jobs(service: Service) -> Vec<Job> {
     match service {
-        Service::Goods => vec![Job { name: "goods", work: deciding::run::<GoodsDecider> }],
+        Service::Goods => vec![Job::deciding::<GoodsDecider>()],
         Service::Orders => vec![
-            Job { name: "orders", work: deciding::run::<OrdersDecider> },
-            Job { name: "order-stock", work: reacting::run::<OrderStock> },
-            Job { name: "reservations", work: reacting::run::<Reservations> },
+            Job::deciding::<OrdersDecider>(),
+            Job::reacting::<OrderStock>(),
+            Job::reacting::<Reservations>(),
+        ],
+        Service::Users => vec![
+            Job::deciding::<UsersDecider>(),
+            Job::reacting::<Registrations>(),
+            Job::reacting::<Erasures>(),
         ],
     }
 }
@@ -47,6 +72,8 @@ pub struct Roles {
     settings: Settings,
     cluster: Cluster,
     instance: String,
+    sealing_file: PathBuf,
+    vault: Option<Arc<Vault>>,
     tasks: JoinSet<(String, Result<()>)>,
     workers: Vec<Status>,
     stop_workers: Shutdown,
@@ -59,6 +86,8 @@ impl Roles {
         Ok(Self {
             cluster: settings.cluster()?,
             instance: settings.instance.clone().unwrap_or_else(|| instance(data_dir, number)),
+            sealing_file: settings.sealing_file(data_dir),
+            vault: None,
             settings,
             tasks: JoinSet::new(),
             workers: Vec::new(),
@@ -81,9 +110,11 @@ impl Roles {
     }
 
     /// Decides the commands of a service, and reacts to its facts.
-    pub fn add_worker(&mut self, service: Service) {
-        for Job { name, work } in jobs(service) {
-            let (cluster, settings) = (self.cluster.clone(), self.settings.worker(&self.instance));
+    pub async fn add_worker(&mut self, service: Service) -> Result<()> {
+        let vault = if service == Service::Users { Some(self.vault().await?) } else { None };
+        for Job { name, work, .. } in jobs(service) {
+            let settings = worker::Settings { vault: vault.clone(), ..self.settings.worker(&self.instance) };
+            let cluster = self.cluster.clone();
             let (shutdown, status) = (self.stop_workers.clone(), Status::default());
             self.workers.push(status.clone());
             self.tasks.spawn_blocking(move || {
@@ -93,6 +124,19 @@ impl Roles {
                 )
             });
         }
+        Ok(())
+    }
+
+    /// What seals personal data, for all roles of this process.
+    pub async fn vault(&mut self) -> Result<Arc<Vault>> {
+        if let Some(vault) = &self.vault {
+            return Ok(vault.clone());
+        }
+        let (cluster, secrets) = (self.cluster.clone(), Secrets::load_or_create(&self.sealing_file)?);
+        let opened = tokio::task::spawn_blocking(move || Vault::open(&cluster, secrets)).await?;
+        let vault = Arc::new(opened.context("reading the keys of personal data")?);
+        self.vault = Some(vault.clone());
+        Ok(vault)
     }
 
     /// Keeps the read models up to date.
@@ -160,10 +204,8 @@ impl Roles {
     pub async fn wait_for_workers(&mut self) -> Result<()> {
         let cluster = self.cluster.clone();
         let layout = tokio::task::spawn_blocking(move || Layout::read(&cluster)).await??;
-        let decided = Service::ALL.map(|service| layout.partitions(service.commands())).iter().sum::<i32>();
-        let reacted =
-            layout.partitions(Service::Orders.events()) + 2 * layout.partitions(Service::Goods.events());
-        let all = (decided + reacted) as usize;
+        let inputs = Service::ALL.into_iter().flat_map(jobs).flat_map(|job| job.inputs);
+        let all = inputs.map(|topic| layout.partitions(topic)).sum::<i32>() as usize;
         while self.workers.iter().map(Status::live_partitions).sum::<usize>() < all {
             tokio::select! {
                 () = sleep(Duration::from_millis(5)) => {}

@@ -110,6 +110,8 @@ pub struct Settings {
     pub tls_cert_file: Option<PathBuf>,
     /// The private key of that certificate, in PEM. Both files are read again when they change.
     pub tls_key_file: Option<PathBuf>,
+    /// The secrets that seal personal data.
+    pub sealing_file: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -140,6 +142,7 @@ impl Default for Settings {
             key_file: None,
             tls_cert_file: None,
             tls_key_file: None,
+            sealing_file: None,
         }
     }
 }
@@ -271,6 +274,11 @@ impl Settings {
     /// The private key that signs access tokens, where nothing else is said in the data directory.
     pub fn key_file(&self, data_dir: &Path) -> PathBuf {
         self.key_file.clone().unwrap_or_else(|| data_dir.join("keys/token.pem"))
+    }
+
+    /// The secrets that seal personal data; without a setting, in the data directory.
+    pub fn sealing_file(&self, data_dir: &Path) -> PathBuf {
+        self.sealing_file.clone().unwrap_or_else(|| data_dir.join("keys/sealing.json"))
     }
 
     /// PostgreSQL's address.

@@ -8,12 +8,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use factfold_consumers::{
-    reactors::{Reactor, order_stock::OrderStock, reservations::Reservations},
+    reactors::{
+        Reactor, erasures::Erasures, order_stock::OrderStock, registrations::Registrations,
+        reservations::Reservations,
+    },
     worker::reacting,
 };
 use factfold_schemas::{
     kafka::Cluster,
-    topics::{REPLIES, REPLIES_CONFIGURATION, Topic, TopicKind},
+    topics::{REPLIES, REPLIES_CONFIGURATION, SUBJECT_KEYS, SUBJECT_KEYS_CONFIGURATION, Topic, TopicKind},
 };
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -46,7 +49,12 @@ pub fn wanted(cluster: &Cluster, partitions: i32) -> Vec<Wanted> {
     });
     let replies =
         Wanted { name: cluster.namespace.qualify(REPLIES), partitions, configuration: REPLIES_CONFIGURATION };
-    of_services.chain([replies]).collect()
+    let keys = Wanted {
+        name: cluster.namespace.qualify(SUBJECT_KEYS),
+        partitions: 1,
+        configuration: SUBJECT_KEYS_CONFIGURATION,
+    };
+    of_services.chain([replies, keys]).collect()
 }
 
 /// Makes the topics that are missing, and returns their names. Where a reactor's inputs are new, its start is committed at
@@ -74,7 +82,9 @@ pub async fn create(cluster: &Cluster, partitions: i32, replication: i32) -> Res
     let fresh = created.clone();
     tokio::task::spawn_blocking(move || {
         commit_starts::<OrderStock>(&cluster, partitions, &fresh)?;
-        commit_starts::<Reservations>(&cluster, partitions, &fresh)
+        commit_starts::<Reservations>(&cluster, partitions, &fresh)?;
+        commit_starts::<Registrations>(&cluster, partitions, &fresh)?;
+        commit_starts::<Erasures>(&cluster, partitions, &fresh)
     })
     .await??;
     Ok(created)

@@ -5,7 +5,7 @@ use factfold_schemas::{
     cloudevents::Outgoing,
     codec::data_schema,
     command::{ATTRIBUTE_BYTES_MAX, Header},
-    ids::{GoodsId, OrderId, StreamId},
+    ids::{GoodsId, OrderId, StreamId, UserId},
     topics::Service,
 };
 use jiff::Timestamp;
@@ -173,6 +173,7 @@ fn stream(entry: &Entry, service: Service, errors: &mut Vec<FieldError>) -> Opti
     let (stream, expected) = match service {
         Service::Goods => (GoodsId::of_stream(subject).map(|id| id.stream()), "goods-<uuid>"),
         Service::Orders => (OrderId::of_stream(subject).map(|id| id.stream()), "order-<uuid>"),
+        Service::Users => (UserId::of_stream(subject).map(|id| id.stream()), "user-<uuid>"),
     };
     if stream.is_none() {
         errors.push(

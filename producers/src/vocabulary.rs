@@ -10,6 +10,7 @@ use factfold_schemas::{
     json::{Misfit, Validator},
     orders,
     topics::Service,
+    users,
 };
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
@@ -88,6 +89,7 @@ impl Vocabulary {
         let (type_name, value) = match entry.service {
             Service::Goods => respell::<goods::Command>(type_name, data),
             Service::Orders => respell::<orders::Command>(type_name, data),
+            Service::Users => respell::<users::Command>(type_name, data),
         }
         .map_err(|misfit| Refused::Misfits(vec![misfit]))?;
         if value.len() > VALUE_BYTES_MAX {

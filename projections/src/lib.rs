@@ -24,6 +24,7 @@ mod projection;
 mod projector;
 mod read_side;
 mod tickets;
+mod users;
 mod waiting;
 
 pub use command_outcomes::CommandOutcome;
@@ -36,4 +37,5 @@ pub use page::{Cursor, InvalidCursor, InvalidLimit, Page, PageRequest};
 pub use projection::Projection;
 pub use projector::{Floor, Projector, Wrote, points};
 pub use read_side::{PartitionProgress, ProjectionProgress, ReadSide};
+pub use users::{Credentials, UserFilter, UserRow};
 pub use waiting::{Placed, WaitError};

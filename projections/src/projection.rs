@@ -4,7 +4,7 @@ use factfold_schemas::topics::{Namespace, Service, Topic, TopicKind};
 
 use sqlx::postgres::PgConnectOptions;
 
-use crate::{Error, command_outcomes, goods, order_timeline, orders, postgres::connect_options};
+use crate::{Error, command_outcomes, goods, order_timeline, orders, postgres::connect_options, users};
 
 /// A read model.
 #[derive(
@@ -29,15 +29,18 @@ pub enum Projection {
     Orders,
     /// What happened to each order.
     OrderTimeline,
+    /// Who there is.
+    Users,
     /// What became of each command.
     CommandOutcomes,
 }
 
 impl Projection {
     /// All read models.
-    pub const ALL: [Self; 4] = [Self::Goods, Self::Orders, Self::OrderTimeline, Self::CommandOutcomes];
+    pub const ALL: [Self; 5] =
+        [Self::Goods, Self::Orders, Self::OrderTimeline, Self::Users, Self::CommandOutcomes];
 
-    /// `goods`, `orders`, `order_timeline`, `command_outcomes`.
+    /// `goods`, `orders`, `order_timeline`, `users`, `command_outcomes`.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -45,7 +48,7 @@ impl Projection {
     /// The version of its tables and its fold: another one lives in a schema of its own, beside this.
     pub const fn version(self) -> i32 {
         match self {
-            Self::Goods | Self::Orders | Self::OrderTimeline | Self::CommandOutcomes => 1,
+            Self::Goods | Self::Orders | Self::OrderTimeline | Self::Users | Self::CommandOutcomes => 1,
         }
     }
 
@@ -54,6 +57,7 @@ impl Projection {
         match self {
             Self::Goods => vec![Service::Goods.events()],
             Self::Orders | Self::OrderTimeline => vec![Service::Orders.events()],
+            Self::Users => vec![Service::Users.events()],
             Self::CommandOutcomes => Topic::all()
                 .filter(|topic| matches!(topic.kind, TopicKind::Events | TopicKind::Outcomes))
                 .collect(),
@@ -86,6 +90,7 @@ impl Projection {
             Self::Goods => goods::TABLES,
             Self::Orders => orders::TABLES,
             Self::OrderTimeline => order_timeline::TABLES,
+            Self::Users => users::TABLES,
             Self::CommandOutcomes => command_outcomes::TABLES,
         }
     }

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use factfold_schemas::{
     goods::Goods,
-    ids::{GoodsId, OrderId},
+    ids::{EmailId, GoodsId, OrderId, UserId},
     kafka::Cluster,
     orders::{Order, Status},
     position::Position,
     topics::Topic,
+    users::User,
 };
 use jiff::Timestamp;
 use sqlx::{
@@ -27,6 +28,7 @@ use crate::{
     page::{Page, PageRequest},
     postgres::{connect_options, required},
     tickets,
+    users::{self, Credentials, UserFilter, UserRow},
     waiting::{self, CommandLog, Listener, Placed, Progress, WaitError, Waiting},
 };
 
@@ -76,6 +78,36 @@ impl ReadSide {
     /// What happened to this order; empty when there is none.
     pub async fn order_timeline(&self, id: OrderId) -> Result<Vec<TimelineEntry>, Error> {
         Ok(order_timeline::of_order(self.pool(), id).await?)
+    }
+
+    /// This user, with personal data sealed.
+    pub async fn user(&self, id: UserId) -> Result<Option<UserRow>, Error> {
+        Ok(users::find(self.pool(), id).await?)
+    }
+
+    /// A page of users, newest first.
+    pub async fn list_users(&self, filter: &UserFilter, page: &PageRequest) -> Result<Page<User>, Error> {
+        Ok(users::list(self.pool(), filter, page).await?)
+    }
+
+    /// How whoever holds this address comes in; `None` when nobody does.
+    pub async fn credentials(&self, email_id: EmailId) -> Result<Option<Credentials>, Error> {
+        Ok(users::find_credentials(self.pool(), email_id).await?)
+    }
+
+    /// How this user comes in; `None` when the account is not open.
+    pub async fn credentials_of(&self, id: UserId) -> Result<Option<Credentials>, Error> {
+        Ok(users::find_credentials_of(self.pool(), id).await?)
+    }
+
+    /// Waits until the user's registration has come to an end, one or the other. Gives the user as it is then, or as it is
+    /// when time ran out: `None` when it is still not there.
+    pub async fn wait_for_registration(
+        &self,
+        id: UserId,
+        deadline: Instant,
+    ) -> Result<Option<UserRow>, Error> {
+        self.waiting.wait_for_registration(id, deadline).await
     }
 
     /// What became of the command with this id, stored `at` this position where that is known; `None` while that is not

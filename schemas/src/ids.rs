@@ -21,6 +21,12 @@ pub enum Order {}
 /// Marker of [`UserId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum User {}
+/// Marker of [`EmailId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Email {}
+/// Marker of [`SessionId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Session {}
 
 impl Kind for Goods {
     const PREFIX: &'static str = "goods";
@@ -31,6 +37,12 @@ impl Kind for Order {
 impl Kind for User {
     const PREFIX: &'static str = "user";
 }
+impl Kind for Email {
+    const PREFIX: &'static str = "email";
+}
+impl Kind for Session {
+    const PREFIX: &'static str = "session";
+}
 
 /// A piece of goods.
 pub type GoodsId = Id<Goods>;
@@ -38,6 +50,10 @@ pub type GoodsId = Id<Goods>;
 pub type OrderId = Id<Order>;
 /// A user: the `sub` of an access token.
 pub type UserId = Id<User>;
+/// An e-mail address, by a pseudonym that only this installation can make: see [`crate::email`].
+pub type EmailId = Id<Email>;
+/// A log-in that goes on until it is ended: the `sid` of an access token. It has no stream of its own, its user has.
+pub type SessionId = Id<Session>;
 
 /// A UUID that says what it identifies. In JSON and in URLs it is the bare UUID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

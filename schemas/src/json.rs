@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use strum::VariantNames as _;
 
 pub use crate::misfit::Misfit;
-use crate::{codec::data_schema, goods, money::Currency, orders, record, topics::Service};
+use crate::{codec::data_schema, goods, money::Currency, orders, record, topics::Service, users};
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ impl Validator {
         let schemas = match service {
             Service::Goods => split::<goods::Command>(service),
             Service::Orders => split::<orders::Command>(service),
+            Service::Users => split::<users::Command>(service),
         };
         schemas.into_iter().map(|(name, schema)| (name, Self::compile(&schema))).collect()
     }
@@ -49,6 +50,8 @@ pub fn all() -> BTreeMap<String, Value> {
         (Service::Goods, "events", split::<goods::Event>(Service::Goods)),
         (Service::Orders, "commands", split::<orders::Command>(Service::Orders)),
         (Service::Orders, "events", split::<orders::Event>(Service::Orders)),
+        (Service::Users, "commands", split::<users::Command>(Service::Users)),
+        (Service::Users, "events", split::<users::Event>(Service::Users)),
     ];
     let mut all: BTreeMap<String, Value> = families
         .into_iter()
@@ -64,6 +67,7 @@ pub fn all() -> BTreeMap<String, Value> {
     }
     all.insert("goods/Goods.json".to_owned(), schema_of::<goods::Goods>());
     all.insert("orders/Order.json".to_owned(), schema_of::<orders::Order>());
+    all.insert("users/User.json".to_owned(), schema_of::<users::User>());
     all
 }
 
@@ -72,6 +76,7 @@ pub fn event_types(service: Service) -> &'static [&'static str] {
     match service {
         Service::Goods => goods::Event::VARIANTS,
         Service::Orders => orders::Event::VARIANTS,
+        Service::Users => users::Event::VARIANTS,
     }
 }
 

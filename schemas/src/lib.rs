@@ -10,6 +10,7 @@
 pub mod cloudevents;
 pub mod codec;
 pub mod command;
+pub mod email;
 pub mod goods;
 pub mod ids;
 pub mod json;
@@ -18,7 +19,9 @@ mod misfit;
 pub mod money;
 pub mod orders;
 pub mod partitioner;
+pub mod personal;
 pub mod position;
 pub mod record;
 pub mod rejection;
 pub mod topics;
+pub mod users;

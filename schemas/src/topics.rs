@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::{EmailId, GoodsId, OrderId, UserId};
+
 /// A service of the domain. Each has its own topics, and can be deployed and scaled alone.
 #[derive(
     Debug,
@@ -27,15 +29,29 @@ pub enum Service {
     Goods,
     /// Who bought what, and whether it was paid.
     Orders,
+    /// Who there is, and what they may do.
+    Users,
 }
 
 impl Service {
     /// All services.
-    pub const ALL: [Self; 2] = [Self::Goods, Self::Orders];
+    pub const ALL: [Self; 3] = [Self::Goods, Self::Orders, Self::Users];
 
-    /// `goods`, `orders`.
+    /// `goods`, `orders`, `users`.
     pub fn name(self) -> &'static str {
         self.into()
+    }
+
+    /// The service whose stream this is; `None` when it is no stream.
+    pub fn of_stream(stream: &str) -> Option<Self> {
+        if GoodsId::of_stream(stream).is_some() {
+            Some(Self::Goods)
+        } else if OrderId::of_stream(stream).is_some() {
+            Some(Self::Orders)
+        } else {
+            let is_of_users = UserId::of_stream(stream).is_some() || EmailId::of_stream(stream).is_some();
+            is_of_users.then_some(Self::Users)
+        }
     }
 
     /// The topic on which this service's commands arrive.
@@ -91,6 +107,13 @@ impl Topic {
     /// commands and events the broker's clock counts, since a client's clock can lie.
     pub const fn configuration(self) -> &'static [(&'static str, &'static str)] {
         match self.kind {
+            TopicKind::Commands if matches!(self.service, Service::Users) => &[
+                ("message.timestamp.type", "LogAppendTime"),
+                // Whoever writes straight onto the topic may have written a name or an address in the clear.
+                ("retention.ms", "604800000"),
+                ("retention.bytes", "-1"),
+                ("max.message.bytes", "1048588"),
+            ],
             TopicKind::Commands => &[
                 ("message.timestamp.type", "LogAppendTime"),
                 ("retention.ms", "-1"),
@@ -138,6 +161,20 @@ pub const REPLIES: &str = "replies";
 
 /// How Kafka must keep [`REPLIES`]: an hour is longer than anybody waits.
 pub const REPLIES_CONFIGURATION: &[(&str, &str)] = &[("retention.ms", "3600000"), ("segment.ms", "3600000")];
+
+/// The topic of the keys that seal what is stored about people. One partition: what matters is the order, and there is one
+/// record a person.
+pub const SUBJECT_KEYS: &str = "subject-keys";
+
+/// How Kafka must keep [`SUBJECT_KEYS`]: the last word on each key for ever, and what was said before it, as a key that is
+/// destroyed since, no longer than two hours.
+pub const SUBJECT_KEYS_CONFIGURATION: &[(&str, &str)] = &[
+    ("cleanup.policy", "compact"),
+    ("max.compaction.lag.ms", "3600000"),
+    ("segment.ms", "3600000"),
+    ("min.cleanable.dirty.ratio", "0.01"),
+    ("delete.retention.ms", "3600000"),
+];
 
 /// A prefix of topics, groups, transactional ids and the Postgres schema, so that several systems (and tests) can
 /// share one cluster. Empty by default.

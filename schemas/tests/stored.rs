@@ -10,10 +10,11 @@ use factfold_schemas::{
     codec::{Message, Named as _},
     command::{Auth, Digest},
     goods,
-    ids::{GoodsId, OrderId, StreamId, UserId},
+    ids::{EmailId, GoodsId, OrderId, SessionId, StreamId, UserId},
     json,
     money::Money,
     orders,
+    personal::Personal,
     position::Position,
     record::{
         Cause, DeadLetterReason, DeadLettered, Forwarded, NoChange, Outcome, Recorded, RecordedOutcome,
@@ -21,6 +22,7 @@ use factfold_schemas::{
     },
     rejection::Reject,
     topics::Service,
+    users,
 };
 use serde_json::{Value, json};
 use strum::VariantNames;
@@ -60,6 +62,9 @@ fn every_stored_type_has_a_golden_record_that_reads_back() {
     for event in orders_events() {
         golden::<orders::Event>(Service::Orders, event, &mut names);
     }
+    for event in users_events() {
+        golden::<users::Event>(Service::Users, event, &mut names);
+    }
     for outcome in outcomes() {
         let stored = RecordedOutcome {
             stream: Some(order().stream()),
@@ -78,6 +83,7 @@ fn every_stored_type_has_a_golden_record_that_reads_back() {
     let all = [
         known("goods", goods::Event::VARIANTS),
         known("orders", orders::Event::VARIANTS),
+        known("users", users::Event::VARIANTS),
         known("outcomes", Outcome::VARIANTS),
     ]
     .concat();
@@ -87,13 +93,14 @@ fn every_stored_type_has_a_golden_record_that_reads_back() {
 /// Whatever was read once must be read for ever: also the records whose types the lists below no longer make.
 #[test]
 fn every_golden_record_still_reads() {
-    for family in ["goods", "orders", "outcomes"] {
+    for family in ["goods", "orders", "users", "outcomes"] {
         for file in fs::read_dir(folder("golden").join(family)).expect("golden records") {
             let path = file.expect("a file").path();
             let record = parse(&fs::read_to_string(&path).expect("a golden record"));
             let read = match family {
                 "goods" => Recorded::<goods::Event>::read(&record.incoming()).map(drop),
                 "orders" => Recorded::<orders::Event>::read(&record.incoming()).map(drop),
+                "users" => Recorded::<users::Event>::read(&record.incoming()).map(drop),
                 _ => RecordedOutcome::read(&record.incoming()).map(drop),
             };
             read.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -110,6 +117,7 @@ fn golden<E: Message + Clone + PartialEq + std::fmt::Debug>(
     let stream = match service {
         Service::Goods => goods_id().stream(),
         Service::Orders => order().stream(),
+        Service::Users => user().stream(),
     };
     let stored = Recorded { stream, version: 3, cause: cause(service), data };
     let record = reread(&name, &stored.record(service));
@@ -222,6 +230,50 @@ fn orders_events() -> Vec<orders::Event> {
         }),
         Event::OrderCancelled(OrderCancelled { reason: "changed my mind".into(), lines: lines() }),
         Event::OrderExpired(OrderExpired { lines: lines() }),
+    ]
+}
+
+fn users_events() -> Vec<users::Event> {
+    use users::*;
+    let sealed = || Personal::new("sealed.v1.AAAA");
+    let password_hash = || "$argon2id$v=19$m=19456,t=2,p=1$AAAA$AAAA".to_owned();
+    let (email_id, session_id, user_id) = (EmailId::new(uuid(5)), SessionId::new(uuid(6)), user());
+    let time = |text: &str| text.parse().expect("a time");
+    vec![
+        Event::RegistrationStarted(RegistrationStarted {
+            email: sealed(),
+            email_id,
+            name: sealed(),
+            password_hash: password_hash(),
+        }),
+        Event::UserRegistered(UserRegistered { email_id, roles: vec![Role::Customer] }),
+        Event::RegistrationRejected(RegistrationRejected {
+            email_id,
+            reason: RegistrationFailure::EmailTaken,
+        }),
+        Event::ProfileUpdated(ProfileUpdated { name: sealed() }),
+        Event::PasswordChanged(PasswordChanged { password_hash: password_hash(), password_number: 1 }),
+        Event::RoleGranted(RoleGranted { role: Role::Merchant }),
+        Event::RoleRevoked(RoleRevoked { role: Role::Merchant }),
+        Event::UserDeactivated(UserDeactivated { email_id, reason: "asked for it".into() }),
+        Event::PersonalDataErased(PersonalDataErased { email_id }),
+        Event::SessionOpened(SessionOpened { session_id, expires_at: time("2026-12-23T10:00:00Z") }),
+        Event::SessionRefreshed(SessionRefreshed {
+            session_id,
+            number: 1,
+            repeatable_until: time("2026-11-23T10:15:30Z"),
+            expires_at: time("2026-12-23T10:15:00Z"),
+        }),
+        Event::SessionEnded(SessionEnded { session_id, reason: SessionEnd::LoggedOut }),
+        Event::EmailClaimed(EmailClaimed { user_id }),
+        Event::EmailConfirmed(EmailConfirmed { user_id }),
+        Event::EmailReleased(EmailReleased { user_id }),
+        Event::LoginSucceeded(LoginSucceeded { user_id }),
+        Event::LoginFailed(LoginFailed {
+            user_id: Some(user_id),
+            failures: 6,
+            blocked_until: Some(time("2026-11-23T10:00:02Z")),
+        }),
     ]
 }
 

@@ -158,7 +158,12 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let log = Log { goods: ServiceLog::nothing(), orders: ServiceLog::nothing(), quiet: true };
+        let log = Log {
+            goods: ServiceLog::nothing(),
+            orders: ServiceLog::nothing(),
+            users: ServiceLog::nothing(),
+            quiet: true,
+        };
         Self { log, clock_ms: 1_700_000_000_000 }
     }
 
@@ -197,6 +202,7 @@ impl World {
         match service {
             Service::Goods => self.log.goods.write(partition, record, self.clock_ms),
             Service::Orders => self.log.orders.write(partition, record, self.clock_ms),
+            Service::Users => self.log.users.write(partition, record, self.clock_ms),
         }
     }
 

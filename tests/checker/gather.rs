@@ -21,7 +21,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads everything. `quiet` says that nothing is on its way: then more can be checked. What cannot be read is a finding.
 pub fn read(cluster: &Cluster, quiet: bool, report: &mut Report) -> Result<Log> {
-    Ok(Log { goods: service(cluster, report)?, orders: service(cluster, report)?, quiet })
+    Ok(Log {
+        goods: service(cluster, report)?,
+        orders: service(cluster, report)?,
+        users: service(cluster, report)?,
+        quiet,
+    })
 }
 
 /// The order matters while the system runs: what the group has done with has its trace in what is read later, and a trace

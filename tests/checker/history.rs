@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use factfold_consumers::{decider::Decider, goods::GoodsDecider, orders::OrdersDecider};
+use factfold_consumers::{decider::Decider, goods::GoodsDecider, orders::OrdersDecider, users::UsersDecider};
 use factfold_schemas::{
     codec::{Message, encode},
     ids::StreamId,
@@ -20,6 +20,8 @@ pub struct Log {
     pub goods: ServiceLog<GoodsDecider>,
     /// The orders.
     pub orders: ServiceLog<OrdersDecider>,
+    /// The users.
+    pub users: ServiceLog<UsersDecider>,
     /// Whether nothing was on its way when it was read: then every command has its trace, and every fact its requests.
     pub quiet: bool,
 }

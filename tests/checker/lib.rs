@@ -36,6 +36,9 @@ pub fn check(log: &Log, shown: Option<&Shown>, told: &[Told]) -> Report {
     let mut report = Report::default();
     of_service(&log.goods, log.quiet, &mut report);
     of_service(&log.orders, log.quiet, &mut report);
+    of_service(&log.users, log.quiet, &mut report);
+    checks::redeciding::check(&log.goods, &mut report);
+    checks::redeciding::check(&log.orders, &mut report);
     checks::stock::check(&log.goods, &mut report);
     checks::money::check(&log.orders, &mut report);
     if log.quiet {
@@ -58,5 +61,4 @@ fn of_service<D: Decider>(log: &ServiceLog<D>, quiet: bool, report: &mut Report)
     checks::once::check(log, report);
     checks::forwarding::check(log, quiet, report);
     checks::dead_letters::check(log, report);
-    checks::redeciding::check(log, report);
 }

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Result, bail};
 use factfold_consumers::{
-    reactors::{Reactor, order_stock::OrderStock, reservations::Reservations},
+    reactors::{
+        Reactor, erasures::Erasures, order_stock::OrderStock, registrations::Registrations,
+        reservations::Reservations,
+    },
     worker::reacting,
 };
 use factfold_projections::ReadSide;
@@ -48,6 +51,8 @@ fn undecided(cluster: &Cluster) -> Result<Option<String>> {
     }
     groups.push((reacting::group::<OrderStock>(), OrderStock::INPUTS.to_vec()));
     groups.push((reacting::group::<Reservations>(), Reservations::INPUTS.to_vec()));
+    groups.push((reacting::group::<Registrations>(), Registrations::INPUTS.to_vec()));
+    groups.push((reacting::group::<Erasures>(), Erasures::INPUTS.to_vec()));
     let mut offsets = Vec::new();
     for (group, topics) in groups {
         offsets.push((committed(cluster, &group, &topics)?, group));

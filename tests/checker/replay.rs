@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use factfold_consumers::decider::{Decider, Entry};
+use factfold_consumers::decider::{Asked, Decider, Entry};
 use factfold_schemas::{
     codec::{DecodeError, decode},
     command::Digest,
@@ -141,7 +141,8 @@ impl<D: Decider> Replay<D> {
             return Err(Box::new(Common::Expired { expired_at }.to_rejection()));
         }
         let entry = self.entries.get(&id);
-        let decision = D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref());
+        let asked = Asked { by: header.auth.as_ref(), at: command.time() };
+        let decision = D::decide(id, entry.map(|entry| &entry.state), message, asked);
         let decision = decision.map_err(|rejection| Box::new(rejection.to_rejection()));
         let actual = entry.map_or(0, |entry| entry.version);
         match (header.expected_version, &decision) {

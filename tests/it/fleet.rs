@@ -6,7 +6,11 @@ use std::{env, time::Duration};
 use factfold_consumers::{
     goods::GoodsDecider,
     orders::OrdersDecider,
-    reactors::{Reactor as _, order_stock::OrderStock, reservations::Reservations},
+    reactors::{
+        Reactor as _, erasures::Erasures, order_stock::OrderStock, registrations::Registrations,
+        reservations::Reservations,
+    },
+    users::UsersDecider,
     worker::{deciding, reacting},
 };
 use factfold_producers::access::{Keys, Role};
@@ -165,6 +169,11 @@ fn groups(service: Service) -> Vec<(String, u64)> {
             (deciding::group::<OrdersDecider>(), of(1)),
             (reacting::group::<OrderStock>(), of(OrderStock::INPUTS.len())),
             (reacting::group::<Reservations>(), of(Reservations::INPUTS.len())),
+        ],
+        Service::Users => vec![
+            (deciding::group::<UsersDecider>(), of(1)),
+            (reacting::group::<Registrations>(), of(Registrations::INPUTS.len())),
+            (reacting::group::<Erasures>(), of(Erasures::INPUTS.len())),
         ],
     }
 }

@@ -71,7 +71,9 @@ impl System {
         let http = format!("http://{}", listener.local_addr().expect("an address"));
         let key_file = folder.join("token.pem");
         let mut roles = Roles::new(settings, &folder, 0).expect("roles");
-        Service::ALL.into_iter().for_each(|service| roles.add_worker(service));
+        for service in Service::ALL {
+            roles.add_worker(service).await.expect("a worker");
+        }
         roles.add_projector().await.expect("a projector");
         roles.wait_for_workers().await.expect("workers");
         roles.add_gateway(listener, &key_file).await.expect("a gateway");

@@ -3,17 +3,20 @@
 //!
 //! The commands' ids are made of their cause, so that twice is once.
 
+pub mod erasures;
 pub mod order_stock;
+pub mod registrations;
 pub mod reservations;
 
 use factfold_schemas::{
     cloudevents::{Incoming, Outgoing},
     command::{Auth, Header},
     goods,
-    ids::{GoodsId, OrderId, StreamId},
+    ids::{EmailId, GoodsId, OrderId, StreamId, UserId},
     orders,
     record::{Cause, Recorded, RecordedOutcome, Unreadable},
     topics::{Service, Topic, TopicKind},
+    users,
 };
 use uuid::Uuid;
 
@@ -24,20 +27,29 @@ pub enum Fact {
     Goods(Recorded<goods::Event>),
     /// An event of the orders service.
     Orders(Recorded<orders::Event>),
+    /// An event of the users service.
+    Users(Recorded<users::Event>),
     /// The outcome of a command of this service that gave no events.
     Outcome(Service, RecordedOutcome),
 }
 
-/// A command that a reactor asks for.
+/// What a reactor asks for: a command, or that a person is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// For the goods service.
     Goods(GoodsId, goods::Command),
     /// For the orders service.
     Orders(OrderId, orders::Command),
+    /// For an account of the users service.
+    Account(UserId, users::Command),
+    /// For an address of the users service.
+    Address(EmailId, users::Command),
+    /// The key under which this person's data is sealed is to be destroyed.
+    Forget(UserId),
 }
 
-/// A stateless function from facts to requests. [`order_stock`] and [`reservations`] are the ones there are.
+/// A stateless function from facts to requests. [`order_stock`], [`reservations`], [`registrations`] and [`erasures`]
+/// are the ones there are.
 pub trait Reactor: Send + 'static {
     /// Part of stored ids and of the consumer group's name: it never changes.
     const NAME: &'static str;
@@ -54,6 +66,7 @@ impl Fact {
         Ok(match (topic.kind, topic.service) {
             (TopicKind::Events, Service::Goods) => Self::Goods(Recorded::read(record)?),
             (TopicKind::Events, Service::Orders) => Self::Orders(Recorded::read(record)?),
+            (TopicKind::Events, Service::Users) => Self::Users(Recorded::read(record)?),
             (_, service) => Self::Outcome(service, RecordedOutcome::read(record)?),
         })
     }
@@ -62,6 +75,7 @@ impl Fact {
         match self {
             Self::Goods(event) => &event.cause,
             Self::Orders(event) => &event.cause,
+            Self::Users(event) => &event.cause,
             Self::Outcome(_, outcome) => &outcome.cause,
         }
     }
@@ -71,6 +85,7 @@ impl Fact {
         match self {
             Self::Goods(event) => event.id(),
             Self::Orders(event) => event.id(),
+            Self::Users(event) => event.id(),
             Self::Outcome(_, outcome) => outcome.cause.decided.to_string(),
         }
     }
@@ -79,17 +94,21 @@ impl Fact {
         match self {
             Self::Goods(event) => Some(&event.stream),
             Self::Orders(event) => Some(&event.stream),
+            Self::Users(event) => Some(&event.stream),
             Self::Outcome(_, outcome) => outcome.stream.as_ref(),
         }
     }
 }
 
 impl Request {
-    /// Whose command it is, and the stream it is for.
-    pub fn target(&self) -> (Service, StreamId) {
+    /// Whose command it is, and the stream it is for; `None` when it is no command, and lies with the keys of persons.
+    pub fn target(&self) -> Option<(Service, StreamId)> {
         match self {
-            Self::Goods(id, _) => (Service::Goods, id.stream()),
-            Self::Orders(id, _) => (Service::Orders, id.stream()),
+            Self::Goods(id, _) => Some((Service::Goods, id.stream())),
+            Self::Orders(id, _) => Some((Service::Orders, id.stream())),
+            Self::Account(id, _) => Some((Service::Users, id.stream())),
+            Self::Address(id, _) => Some((Service::Users, id.stream())),
+            Self::Forget(_) => None,
         }
     }
 
@@ -103,10 +122,12 @@ impl Request {
             auth: Some(Auth::System(reactor.to_owned())),
             ..Header::new(command_id(&fact.id(), reactor, ordinal), format!("/reactors/{reactor}"))
         };
-        let (service, stream) = self.target();
         match self {
-            Self::Goods(_, command) => header.record_of(service, &stream, command),
-            Self::Orders(_, command) => header.record_of(service, &stream, command),
+            Self::Goods(id, command) => header.record_of(Service::Goods, &id.stream(), command),
+            Self::Orders(id, command) => header.record_of(Service::Orders, &id.stream(), command),
+            Self::Account(id, command) => header.record_of(Service::Users, &id.stream(), command),
+            Self::Address(id, command) => header.record_of(Service::Users, &id.stream(), command),
+            Self::Forget(id) => factfold_vault::erasure(*id),
         }
     }
 }
@@ -201,6 +222,8 @@ mod tests {
         assert_eq!(command_id("order-1@3", "order-stock", 0), "5bb27882-e26e-5f94-860f-97a1a1468a38");
         let names = (order_stock::OrderStock::NAME, reservations::Reservations::NAME);
         assert_eq!(names, ("order-stock", "reservations"));
+        let names = (registrations::Registrations::NAME, erasures::Erasures::NAME);
+        assert_eq!(names, ("registrations", "erasures"));
     }
 
     #[test]

@@ -481,7 +481,12 @@ fn process<P: Processor>(
     out: &mut Vec<Produce>,
 ) -> Result<(), Failure> {
     records.iter().try_for_each(|record| {
-        processor.process(record.topic, &kafka::incoming(&record.message), out).map_err(Failure::Stopped)
+        let processed = processor.process(record.topic, &kafka::incoming(&record.message), out);
+        processed.map_err(|error| match error {
+            // What it needed from Kafka it gets later.
+            Error::Kafka { error, .. } => Failure::NothingCommitted(error),
+            error => Failure::Stopped(error),
+        })
     })
 }
 

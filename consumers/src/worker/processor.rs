@@ -46,6 +46,8 @@ pub enum Target {
     Topic(Topic),
     /// The replies.
     Replies,
+    /// The keys that seal what is stored about people.
+    SubjectKeys,
 }
 
 /// Turns input records into output records, and keeps what it must know for that, by partition.

@@ -88,11 +88,15 @@ impl<R: Reactor> Processor for Reacting<R> {
             what: error.to_string(),
         })?;
         for (ordinal, request) in R::react(&fact).iter().enumerate() {
-            let (service, stream) = request.target();
-            let topic = service.commands();
-            let partition = partition_of(stream.as_str().as_bytes(), self.layout.partitions(topic));
-            let record = request.record(R::NAME, &fact, ordinal);
-            out.push(Produce { target: Target::Topic(topic), partition, record });
+            let (target, partition) = match request.target() {
+                Some((service, stream)) => {
+                    let topic = service.commands();
+                    let partitions = self.layout.partitions(topic);
+                    (Target::Topic(topic), partition_of(stream.as_str().as_bytes(), partitions))
+                }
+                None => (Target::SubjectKeys, 0),
+            };
+            out.push(Produce { target, partition, record: request.record(R::NAME, &fact, ordinal) });
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! What can be set about a worker.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use factfold_vault::Vault;
 
 /// Settings of one worker.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct Settings {
     /// How many aggregates of a partition are kept in memory; the others are read from the store when they are needed.
     /// Without a store all of them are kept.
     pub live_max: usize,
+    /// What seals personal data in commands that came straight onto the topic. Only the users service needs it.
+    pub vault: Option<Arc<Vault>>,
 }
 
 impl Settings {
@@ -45,6 +49,7 @@ impl Settings {
             repeats_age: Duration::from_secs(24 * 60 * 60),
             state_dir: None,
             live_max: 25_000,
+            vault: None,
         }
     }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use factfold_schemas::{
     kafka::{Cluster, headers},
-    topics::{REPLIES, Topic},
+    topics::{REPLIES, SUBJECT_KEYS, Topic},
 };
 use fail::fail_point;
 use rdkafka::{
@@ -102,6 +102,8 @@ impl Transactions {
     ) -> Result<Self, Error> {
         let timeout = settings.transaction_timeout.min(settings.session_timeout);
         let names = Topic::all().zip(1..).map(|(t, number)| (Target::Topic(t), (cluster.topic(t), number)));
+        let others = [(Target::Replies, REPLIES), (Target::SubjectKeys, SUBJECT_KEYS)]
+            .map(|(target, name)| (target, (cluster.namespace.qualify(name), 0)));
         let mut transactions = Self {
             config: config(cluster, timeout),
             ids: (0..settings.turns.max(1))
@@ -110,7 +112,7 @@ impl Transactions {
             producers: Vec::new(),
             turn: 0,
             timeout,
-            names: names.chain([(Target::Replies, (cluster.namespace.qualify(REPLIES), 0))]).collect(),
+            names: names.chain(others).collect(),
             shutdown: shutdown.clone(),
         };
         for turn in 0..transactions.ids.len() {

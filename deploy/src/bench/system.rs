@@ -27,7 +27,9 @@ impl System {
         let settings = Settings { state_dir, ..ground.settings.clone() };
         let key_file = ground.folder.join("token.pem");
         let mut roles = Roles::new(settings, &ground.folder, 0)?;
-        Service::ALL.into_iter().for_each(|service| roles.add_worker(service));
+        for service in Service::ALL {
+            roles.add_worker(service).await?;
+        }
         roles.add_projector().await?;
         roles.add_lag();
         roles.wait_for_workers().await?;

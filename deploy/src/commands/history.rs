@@ -4,12 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use factfold_projections::log_reader::{Bound, Lane, Log, Record, Stop, bound::listed, envelope, merge};
-use factfold_schemas::{
-    ids::{GoodsId, OrderId},
-    kafka::Cluster,
-    partitioner::partition_of,
-    topics::Service,
-};
+use factfold_schemas::{kafka::Cluster, partitioner::partition_of, topics::Service};
 
 use super::readable;
 use crate::{
@@ -40,20 +35,12 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> {
-    let service = service_of(&args.stream).ok_or_else(|| {
-        Failure::Usage(anyhow!("`{}` is no stream: expected order-<uuid> or goods-<uuid>", args.stream))
+    let service = Service::of_stream(&args.stream).ok_or_else(|| {
+        let expected = "order-<uuid>, goods-<uuid>, user-<uuid> or email-<uuid>";
+        Failure::Usage(anyhow!("`{}` is no stream: expected {expected}", args.stream))
     })?;
     let cluster = System::find(data, &args.flags)?.cluster()?;
     blocking::run(move |stop| history(&args, service, &cluster, stop)).await
-}
-
-/// The service whose stream this is.
-pub(super) fn service_of(stream: &str) -> Option<Service> {
-    if OrderId::of_stream(stream).is_some() {
-        Some(Service::Orders)
-    } else {
-        GoodsId::of_stream(stream).map(|_| Service::Goods)
-    }
 }
 
 fn history(args: &Args, service: Service, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {

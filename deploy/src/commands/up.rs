@@ -130,7 +130,9 @@ async fn serve(
 /// Adds every role. The gateway comes last: what it takes is decided at once.
 async fn start(roles: &mut Roles, listener: TcpListener, keys: &Path) -> anyhow::Result<()> {
     roles.make_topics().await?;
-    Service::ALL.into_iter().for_each(|service| roles.add_worker(service));
+    for service in Service::ALL {
+        roles.add_worker(service).await?;
+    }
     roles.add_projector().await?;
     roles.add_lag();
     roles.wait_for_workers().await?;

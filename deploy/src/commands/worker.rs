@@ -15,7 +15,7 @@ Example: KAFKA_BROKERS=kafka:9092 factfold worker --service orders --number 2
 Each worker has a name of its own, made of the host, the data directory and --number (or `instance` in the settings).
 Two with the same name fence each other: the older one stops with exit code 3.")]
 pub(super) struct Args {
-    /// Whose commands: goods, orders
+    /// Whose commands: goods, orders, users
     #[arg(long, value_name = "S", value_parser = super::arguments::service())]
     service: Service,
     #[command(flatten)]
@@ -25,7 +25,7 @@ pub(super) struct Args {
 /// Runs the command until it is asked to stop.
 pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> {
     let mut role = role::prepare(&args.flags, data, None)?;
-    role.roles.add_worker(args.service);
+    let added = role.roles.add_worker(args.service).await;
     role.roles.add_lag();
-    role.run(Ok(())).await
+    role.run(added).await
 }

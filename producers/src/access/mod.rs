@@ -18,9 +18,9 @@ use axum::{
     middleware::Next,
 };
 use factfold_schemas::ids::UserId;
+pub use factfold_schemas::users::Role;
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::keys::TICKET_TIME;
@@ -36,38 +36,6 @@ use crate::{
 
 /// How many tokens are remembered at most.
 const TOKENS_MAX: usize = 10_000;
-
-/// What a caller may do. Roles are literal: none includes another, except that an admin may do everything.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::EnumString,
-    strum::VariantArray,
-    strum::VariantNames,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Role {
-    /// Orders goods.
-    Customer,
-    /// Offers goods, and gives money back.
-    Merchant,
-    /// Sees everything, changes nothing.
-    Auditor,
-    /// Runs the system.
-    Operator,
-    /// Deploys functions.
-    Developer,
-    /// Everything.
-    Admin,
-}
 
 /// Somebody with a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]

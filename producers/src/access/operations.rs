@@ -45,6 +45,24 @@ pub enum Operation {
     RejectOrder,
     ExpireOrder,
 
+    UpdateProfile,
+    GrantRole,
+    RevokeRole,
+    DeactivateUser,
+    ErasePersonalData,
+    RegisterUser,
+    ConfirmRegistration,
+    RejectRegistration,
+    ExpireRegistration,
+    ChangePassword,
+    OpenSession,
+    RefreshSession,
+    EndSession,
+    ClaimEmail,
+    ConfirmEmail,
+    ReleaseEmail,
+    RecordLogin,
+
     SendCommands,
     GetCommand,
 
@@ -68,6 +86,7 @@ struct Row {
 const CUSTOMER: Who = Who::Roles(&[Role::Customer]);
 const MERCHANT: Who = Who::Roles(&[Role::Merchant]);
 const AUDITOR: Who = Who::Roles(&[Role::Auditor]);
+const ADMIN: Who = Who::Roles(&[Role::Admin]);
 const OPERATOR: Who = Who::Roles(&[Role::Operator]);
 
 impl Operation {
@@ -98,6 +117,24 @@ impl Operation {
             Self::RecordReservation => internal(),
             Self::RejectOrder       => internal(),
             Self::ExpireOrder       => internal(),
+
+            Self::UpdateProfile     => Row { who: Owner, http: None },
+            Self::GrantRole         => Row { who: ADMIN, http: None },
+            Self::RevokeRole        => Row { who: ADMIN, http: None },
+            Self::DeactivateUser    => Row { who: ADMIN, http: None },
+            Self::ErasePersonalData => Row { who: Owner, http: None },
+            Self::RegisterUser
+            | Self::ConfirmRegistration
+            | Self::RejectRegistration
+            | Self::ExpireRegistration
+            | Self::ChangePassword
+            | Self::OpenSession
+            | Self::RefreshSession
+            | Self::EndSession
+            | Self::ClaimEmail
+            | Self::ConfirmEmail
+            | Self::ReleaseEmail
+            | Self::RecordLogin     => internal(),
 
             // Each command has the rule of its own line besides; its sender sees its outcome.
             Self::SendCommands      => row(Owner,    POST,   "/v1/commands"),
@@ -169,7 +206,7 @@ fn internal() -> Row {
 mod tests {
     use std::collections::BTreeSet;
 
-    use factfold_schemas::{goods, orders};
+    use factfold_schemas::{goods, orders, users};
     use strum::VariantNames;
 
     use super::*;
@@ -177,9 +214,15 @@ mod tests {
     #[test]
     fn every_command_has_a_rule_and_what_is_internal_here_is_internal_in_the_language() {
         let commands: BTreeSet<&str> =
-            [goods::Command::VARIANTS, orders::Command::VARIANTS].concat().into_iter().collect();
+            [goods::Command::VARIANTS, orders::Command::VARIANTS, users::Command::VARIANTS]
+                .concat()
+                .into_iter()
+                .collect();
         let internal: BTreeSet<&str> =
-            [goods::Command::INTERNAL, orders::Command::INTERNAL].concat().into_iter().collect();
+            [goods::Command::INTERNAL, orders::Command::INTERNAL, users::Command::INTERNAL]
+                .concat()
+                .into_iter()
+                .collect();
         for name in &commands {
             let operation = Operation::sending(name).unwrap_or_else(|| panic!("{name} needs a rule"));
             assert_eq!(operation.who() == Who::System, internal.contains(name), "{name}");

@@ -72,7 +72,24 @@ fn handler(operation: Operation, method: MethodFilter) -> Option<MethodRouter<Ga
         | Operation::ReleaseStock
         | Operation::RecordReservation
         | Operation::RejectOrder
-        | Operation::ExpireOrder => return None,
+        | Operation::ExpireOrder
+        | Operation::UpdateProfile
+        | Operation::GrantRole
+        | Operation::RevokeRole
+        | Operation::DeactivateUser
+        | Operation::ErasePersonalData
+        | Operation::RegisterUser
+        | Operation::ConfirmRegistration
+        | Operation::RejectRegistration
+        | Operation::ExpireRegistration
+        | Operation::ChangePassword
+        | Operation::OpenSession
+        | Operation::RefreshSession
+        | Operation::EndSession
+        | Operation::ClaimEmail
+        | Operation::ConfirmEmail
+        | Operation::ReleaseEmail
+        | Operation::RecordLogin => return None,
     })
 }
 

@@ -59,6 +59,7 @@ fn add<'a>(rows: &mut Rows<'a>, entry: &'a Entry) -> Result<(), Violation> {
     let row = match &entry.record {
         Record::Goods(event) => accepted(entry.at, &event.cause, &event.stream, event.version),
         Record::Orders(event) => accepted(entry.at, &event.cause, &event.stream, event.version),
+        Record::Users(event) => accepted(entry.at, &event.cause, &event.stream, event.version),
         Record::Outcome(outcome) => traced(entry.at, outcome),
     };
     match rows.entry(row.cause.decided) {

@@ -2,7 +2,7 @@
 //!
 //! [`bound`] is what a person says about where to begin and end; [`Log::lanes`] makes offsets of it; [`merge`] reads to the
 //! end, partitions merged by the broker's time; [`follow`] goes on from there, live; [`envelope`] writes a record as a
-//! CloudEvent in JSON. Memory is bounded by what the library fetches ahead.
+//! CloudEvent in JSON, with what is [`visible`] of it. Memory is bounded by what the library fetches ahead.
 //!
 //! Everything here blocks. It must never join a group, commit an offset, or decide what a record means.
 
@@ -13,6 +13,7 @@ mod filter;
 pub mod follow;
 pub mod merge;
 mod record;
+pub mod visible;
 
 use std::{
     collections::BTreeMap,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use factfold_schemas::{goods, orders, position::Position, record::Recorded, topics::Topic};
+use factfold_schemas::{goods, orders, position::Position, record::Recorded, topics::Topic, users};
 
 use super::{
     history,
@@ -65,6 +65,14 @@ impl Batch {
     pub(super) fn orders(&self) -> impl Iterator<Item = (Position, &Recorded<orders::Event>)> + Clone {
         self.entries.iter().filter_map(|entry| match &entry.record {
             Record::Orders(event) => Some((entry.at, event)),
+            _ => None,
+        })
+    }
+
+    /// Events of the users service.
+    pub(super) fn users(&self) -> impl Iterator<Item = (Position, &Recorded<users::Event>)> + Clone {
+        self.entries.iter().filter_map(|entry| match &entry.record {
+            Record::Users(event) => Some((entry.at, event)),
             _ => None,
         })
     }

@@ -8,6 +8,7 @@ use factfold_schemas::{
     position::Position,
     record::{Cause, Recorded, RecordedOutcome, Unreadable},
     topics::{Service, Topic, TopicKind},
+    users,
 };
 
 /// What the worker wrote.
@@ -17,6 +18,8 @@ pub(crate) enum Record {
     Goods(Recorded<goods::Event>),
     /// An event of the orders service.
     Orders(Recorded<orders::Event>),
+    /// An event of the users service.
+    Users(Recorded<users::Event>),
     /// A command of any service that gave no events.
     Outcome(RecordedOutcome),
 }
@@ -27,6 +30,7 @@ impl Record {
         match (topic.kind, topic.service) {
             (TopicKind::Events, Service::Goods) => Recorded::read(record).map(Self::Goods),
             (TopicKind::Events, Service::Orders) => Recorded::read(record).map(Self::Orders),
+            (TopicKind::Events, Service::Users) => Recorded::read(record).map(Self::Users),
             _ => RecordedOutcome::read(record).map(Self::Outcome),
         }
     }
@@ -36,6 +40,7 @@ impl Record {
         match self {
             Self::Goods(event) => &event.cause,
             Self::Orders(event) => &event.cause,
+            Self::Users(event) => &event.cause,
             Self::Outcome(outcome) => &outcome.cause,
         }
     }
@@ -45,6 +50,7 @@ impl Record {
         match self {
             Self::Goods(event) => Some(&event.stream),
             Self::Orders(event) => Some(&event.stream),
+            Self::Users(event) => Some(&event.stream),
             Self::Outcome(outcome) => outcome.stream.as_ref(),
         }
     }

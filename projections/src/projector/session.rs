@@ -20,7 +20,7 @@ use super::{
     source::Source,
     stop::Stop,
 };
-use crate::{Error, Projection, command_outcomes, goods, order_timeline, orders};
+use crate::{Error, Projection, command_outcomes, goods, order_timeline, orders, users};
 
 /// How often an idle read model writes down that it has passed markers, which hold no records.
 const MARKERS_INTERVAL: Duration = Duration::from_secs(1);
@@ -196,6 +196,7 @@ impl Session {
         match self.projection {
             Projection::Goods => goods::write(transaction, batch.goods()).await,
             Projection::Orders => orders::write(transaction, batch.orders()).await,
+            Projection::Users => users::write(transaction, batch.users()).await,
             Projection::OrderTimeline => order_timeline::write(transaction, batch.orders()).await,
             Projection::CommandOutcomes => command_outcomes::write(transaction, &batch.entries).await,
         }

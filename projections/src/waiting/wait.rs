@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use factfold_schemas::{
-    ids::{OrderId, StreamId},
+    ids::{OrderId, StreamId, UserId},
     orders::{Order, Status},
     partitioner::partition_of,
     position::Position,
     topics::{Service, TopicKind},
+    users::Status as UserStatus,
 };
 use sqlx::PgPool;
 use tokio::{
@@ -24,6 +25,7 @@ use crate::{
     Error, Projection,
     command_outcomes::{self, Trace, TraceKind},
     orders,
+    users::{self, UserRow},
 };
 
 /// How long looking at the log's end may hold up an answer that is late already.
@@ -229,29 +231,50 @@ impl Waiting {
         until: Status,
         deadline: Instant,
     ) -> Result<Option<Order>, Error> {
+        let look = || orders::find(&self.pool, id);
+        let is_so = |order: &Order| has_come_to(order.status, until);
+        self.look_until((Projection::Orders, Service::Orders), &id.stream(), deadline, look, is_so).await
+    }
+
+    /// Waits until this registration has come to an end; gives what it is then, or when time ran out.
+    pub(crate) async fn wait_for_registration(
+        &self,
+        id: UserId,
+        deadline: Instant,
+    ) -> Result<Option<UserRow>, Error> {
+        let look = || users::find(&self.pool, id);
+        let is_so = |row: &UserRow| row.user.status != UserStatus::Registering;
+        self.look_until((Projection::Users, Service::Users), &id.stream(), deadline, look, is_so).await
+    }
+
+    /// Looks again whenever this read model has moved in the stream's partition, until it is so or time ran out.
+    async fn look_until<T, F: Future<Output = Result<Option<T>, sqlx::Error>>>(
+        &self,
+        (projection, service): (Projection, Service),
+        stream: &StreamId,
+        deadline: Instant,
+        look: impl Fn() -> F,
+        is_so: impl Fn(&T) -> bool,
+    ) -> Result<Option<T>, Error> {
         let mut moved = None;
         loop {
             if let Some(moved) = &mut moved {
                 watch::Receiver::mark_unchanged(moved);
             }
-            let order = orders::find(&self.pool, id).await?;
-            if Instant::now() >= deadline
-                || order.as_ref().is_some_and(|order| has_come_to(order.status, until))
-            {
-                return Ok(order);
+            let seen = look().await?;
+            if Instant::now() >= deadline || seen.as_ref().is_some_and(&is_so) {
+                return Ok(seen);
             }
             match &mut moved {
                 // Looks once more after it began to watch, so that nothing falls between.
-                None => moved = Some(self.partition_of_order(id).await?),
+                None => {
+                    let partitions = self.log.partitions(service).await?.unwrap_or(1);
+                    let partition = partition_of(stream.as_str().as_bytes(), partitions);
+                    moved = Some(self.progress.watch((projection, service.events(), partition)));
+                }
                 Some(moved) => drop(timeout_at(deadline, moves(moved)).await),
             }
         }
-    }
-
-    async fn partition_of_order(&self, id: OrderId) -> Result<watch::Receiver<i64>, Error> {
-        let partitions = self.log.partitions(Service::Orders).await?.unwrap_or(1);
-        let partition = partition_of(id.stream().as_str().as_bytes(), partitions);
-        Ok(self.progress.watch((Projection::Orders, Service::Orders.events(), partition)))
     }
 
     fn events(&self, projection: Projection, position: Position) -> watch::Receiver<i64> {

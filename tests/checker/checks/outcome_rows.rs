@@ -23,7 +23,7 @@ pub fn check(log: &Log, shown: &Shown, report: &mut Report) {
     for row in &shown.outcomes {
         rows.entry(&row.decided).or_default().push(row);
     }
-    let expected = rows_of(&log.goods).into_iter().chain(rows_of(&log.orders));
+    let expected = rows_of(&log.goods).into_iter().chain(rows_of(&log.orders)).chain(rows_of(&log.users));
     for (decided, expected) in expected {
         match rows.remove(expected.decided.as_str()).unwrap_or_default().as_slice() {
             [row] if **row == expected => {}

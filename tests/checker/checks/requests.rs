@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use factfold_consumers::reactors::{
-    Fact, Reactor, Request, order_stock::OrderStock, reservations::Reservations,
+    Fact, Reactor, Request, order_stock::OrderStock, registrations::Registrations, reservations::Reservations,
 };
 use factfold_schemas::{
     cloudevents::Outgoing,
@@ -32,8 +32,9 @@ pub struct Expected {
 
 /// Checks all reactors.
 pub fn check(log: &Log, report: &mut Report) {
-    let reactors = [OrderStock::NAME, Reservations::NAME].map(|name| format!("/reactors/{name}"));
-    let commands = log.goods.commands.iter().chain(&log.orders.commands);
+    let reactors =
+        [OrderStock::NAME, Reservations::NAME, Registrations::NAME].map(|name| format!("/reactors/{name}"));
+    let commands = log.goods.commands.iter().chain(&log.orders.commands).chain(&log.users.commands);
     let mut made = HashMap::<(Service, StreamId, String, String), Vec<&Command>>::new();
     for command in commands {
         let Some((stream, source, id)) = command.identity() else { continue };
@@ -78,9 +79,14 @@ pub fn requests(log: &Log) -> Vec<Expected> {
     for event in &log.orders.events {
         ask(event.at, &Fact::Orders(event.record.clone()), &mut expected);
     }
-    for (service, outcomes) in
-        [(Service::Goods, &log.goods.outcomes), (Service::Orders, &log.orders.outcomes)]
-    {
+    for event in &log.users.events {
+        ask(event.at, &Fact::Users(event.record.clone()), &mut expected);
+    }
+    for (service, outcomes) in [
+        (Service::Goods, &log.goods.outcomes),
+        (Service::Orders, &log.orders.outcomes),
+        (Service::Users, &log.users.outcomes),
+    ] {
         for outcome in outcomes {
             ask(outcome.at, &Fact::Outcome(service, outcome.record.clone()), &mut expected);
         }
@@ -91,6 +97,7 @@ pub fn requests(log: &Log) -> Vec<Expected> {
 fn ask(at: Position, fact: &Fact, expected: &mut Vec<Expected>) {
     ask_one(OrderStock::NAME, OrderStock::INPUTS, OrderStock::react, at, fact, expected);
     ask_one(Reservations::NAME, Reservations::INPUTS, Reservations::react, at, fact, expected);
+    ask_one(Registrations::NAME, Registrations::INPUTS, Registrations::react, at, fact, expected);
 }
 
 fn ask_one(
@@ -105,7 +112,7 @@ fn ask_one(
         return;
     }
     for (ordinal, request) in react(fact).into_iter().enumerate() {
-        let (service, stream) = request.target();
+        let Some((service, stream)) = request.target() else { continue };
         expected.push(Expected { service, stream, record: request.record(name, fact, ordinal), of: at });
     }
 }

@@ -30,6 +30,8 @@ use factfold_schemas::{
     rejection::{Common, Reject as _, Rejection, RejectionKind},
     topics::Topic,
 };
+use factfold_vault::{Unprotected, Vault, VaultError};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
@@ -46,7 +48,7 @@ use super::{
     layout::Layout,
     processor::{Processor, Produce, Target, TopicPartition, Written},
 };
-use crate::decider::{Decider, Entry, Events};
+use crate::decider::{Asked, Decider, Entry, Events};
 
 /// The name of [`Common::CommandIdReused`], as it is stored.
 const COMMAND_ID_REUSED: &str = "command-id-reused";
@@ -58,6 +60,7 @@ pub struct Deciding<D: Decider> {
     /// Kafka's name of the commands.
     commands: String,
     store: Option<Arc<Store>>,
+    vault: Option<Arc<Vault>>,
     partitions: FxHashMap<i32, Partition<D>>,
     /// Those that the open transaction touched.
     touched: Vec<i32>,
@@ -97,6 +100,7 @@ impl<D: Decider> Deciding<D> {
             limits,
             commands,
             store,
+            vault: settings.vault.clone(),
             partitions: FxHashMap::default(),
             touched: Vec::new(),
             traces: Traces::new(),
@@ -152,7 +156,15 @@ impl<D: Decider> Processor for Deciding<D> {
             return Ok(());
         }
         self.touched.push(record.partition);
-        let mut desk = Desk { layout: &self.layout, partition, record, at, out, traces: &mut self.traces };
+        let mut desk = Desk {
+            layout: &self.layout,
+            vault: self.vault.as_deref(),
+            partition,
+            record,
+            at,
+            out,
+            traces: &mut self.traces,
+        };
         match read(record, at) {
             Err(unreadable) => desk.dead_letter(unreadable),
             Ok(command) => {
@@ -191,6 +203,7 @@ impl<D: Decider> Processor for Deciding<D> {
 /// Where one command is decided.
 struct Desk<'a, D: Decider> {
     layout: &'a Layout,
+    vault: Option<&'a Vault>,
     partition: &'a mut Partition<D>,
     record: &'a Incoming<'a>,
     at: Position,
@@ -216,14 +229,15 @@ impl<D: Decider> Desk<'_, D> {
             self.repeat(id, stream, &header, cause, type_name, first);
             return Ok(());
         }
-        let message = match decode::<D::Command>(&type_name, &value) {
+        let mut message = match decode::<D::Command>(&type_name, &value) {
             Ok(message) => message,
             Err(error) => {
                 self.dead_letter(Unreadable::from(error).after(header, type_name));
                 return Ok(());
             }
         };
-        let remembered = match self.decide(id, &message, &header, &cause) {
+        let protected = self.protect(id, &mut message)?;
+        let remembered = match protected.and_then(|()| self.decide(id, &message, &header, &cause)) {
             Ok(events) => {
                 let version = self.record_events(id, &stream, &cause, events);
                 self.partition.decided(self.at.offset, true);
@@ -247,6 +261,23 @@ impl<D: Decider> Desk<'_, D> {
         Ok(())
     }
 
+    /// Seals what the command says about people, so that no event has it in the clear.
+    fn protect(&self, id: D::Id, message: &mut D::Command) -> Result<Result<(), Arc<Rejection>>, Error> {
+        let Some(vault) = self.vault else { return Ok(Ok(())) };
+        match D::protect(message, id, vault) {
+            Ok(()) => Ok(Ok(())),
+            Err(Unprotected::Refused(rejection)) => Ok(Err(Arc::new(rejection.to_rejection()))),
+            Err(Unprotected::Failed(VaultError::Kafka(error))) => {
+                Err(Error::Kafka { doing: "getting a key of personal data", error })
+            }
+            Err(Unprotected::Failed(late)) => {
+                tracing::warn!(error = %late, "a command cannot be sealed");
+                let error = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+                Err(Error::Kafka { doing: "getting a key of personal data", error })
+            }
+        }
+    }
+
     /// What the runtime asks of every command, then the decider's own rules.
     fn decide(
         &self,
@@ -259,7 +290,8 @@ impl<D: Decider> Desk<'_, D> {
         if let Some(expired_at) = header.expires.filter(|expires| *expires <= cause.time) {
             return Err(Arc::new(Common::Expired { expired_at }.to_rejection()));
         }
-        let decision = D::decide(entry.map(|entry| &entry.state), message, header.auth.as_ref())
+        let asked = Asked { by: header.auth.as_ref(), at: cause.time };
+        let decision = D::decide(id, entry.map(|entry| &entry.state), message, asked)
             .map_err(|rejection| Arc::new(rejection.to_rejection()));
         // What the caller may not see has no version to tell either.
         if matches!(&decision, Err(rejection) if rejection.kind == RejectionKind::NotFound) {

@@ -11,6 +11,9 @@ pub(super) fn of(type_name: &str) -> Option<Value> {
 }
 
 fn value(name: &str, schema: &Value) -> Value {
+    if let Some(first) = schema["enum"].get(0).or_else(|| schema["oneOf"][0].get("const")) {
+        return first.clone();
+    }
     match schema["type"].as_str() {
         Some("object") => {
             let properties = schema["properties"].as_object().into_iter().flatten();
@@ -19,6 +22,7 @@ fn value(name: &str, schema: &Value) -> Value {
             )
         }
         Some("array") => Value::Array(vec![value(name, &schema["items"])]),
+        Some("boolean") => Value::from(true),
         Some("integer") => Value::from(number(name, schema["minimum"].as_i64())),
         Some("string") => Value::from(text(name, schema["format"].as_str())),
         _ => Value::Null,
@@ -39,6 +43,7 @@ fn text(name: &str, format: Option<&str>) -> String {
         (Some("iso-4217"), _) => "EUR".to_owned(),
         (_, "name") => "Tea".to_owned(),
         (_, "method") => "card".to_owned(),
+        (_, "email") => "ada@example.org".to_owned(),
         _ => format!("the {name}"),
     }
 }

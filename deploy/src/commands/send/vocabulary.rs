@@ -7,10 +7,11 @@ use factfold_schemas::{
     codec::{DecodeError, decode, encode},
     command::VALUE_BYTES_MAX,
     goods,
-    ids::{GoodsId, OrderId, StreamId},
+    ids::{EmailId, GoodsId, OrderId, StreamId, UserId},
     json::{Misfit, Validator},
     orders,
     topics::Service,
+    users,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -92,6 +93,7 @@ fn stream_of(
         return match (service, type_name) {
             (Service::Goods, "AddGoods") => Ok(GoodsId::new(fresh).stream()),
             (Service::Orders, "CreateOrder") => Ok(OrderId::new(fresh).stream()),
+            (Service::Users, "RegisterUser") => Ok(UserId::new(fresh).stream()),
             _ => Err(Misfit::new(
                 "/stream",
                 format!("is missing: {type_name} is about something that is there"),
@@ -102,6 +104,11 @@ fn stream_of(
     let known = match service {
         Service::Goods => uuid.map(GoodsId::new).or_else(|| GoodsId::of_stream(given)).map(GoodsId::stream),
         Service::Orders => uuid.map(OrderId::new).or_else(|| OrderId::of_stream(given)).map(OrderId::stream),
+        Service::Users => uuid
+            .map(UserId::new)
+            .or_else(|| UserId::of_stream(given))
+            .map(UserId::stream)
+            .or_else(|| EmailId::of_stream(given).map(EmailId::stream)),
     };
     known.ok_or_else(|| {
         Misfit::new("/stream", format!("`{given}` is no stream of the {service} service, nor a UUID"))
@@ -117,6 +124,9 @@ fn respelt(service: Service, type_name: &str, data: &Value) -> Result<Vec<u8>, D
         }
         Service::Orders => {
             decode::<orders::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
+        }
+        Service::Users => {
+            decode::<users::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
         }
     }
 }
