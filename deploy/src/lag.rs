@@ -4,14 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use factfold_consumers::{
-    reactors::{Reactor, order_stock::OrderStock, reservations::Reservations},
-    worker::reacting,
-};
-use factfold_schemas::{
-    kafka::Cluster,
-    topics::{Service, Topic},
-};
+use factfold_consumers::worker::groups;
+use factfold_schemas::{kafka::Cluster, topics::Topic};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -31,16 +25,7 @@ pub struct Lag {
 impl Lag {
     /// One for each group of the system.
     pub fn of_all_groups(cluster: &Cluster) -> Result<Vec<Self>> {
-        let deciders = Service::ALL.map(|service| (format!("factfold.{service}"), vec![service.commands()]));
-        let reactors = [
-            (reacting::group::<OrderStock>(), OrderStock::INPUTS.to_vec()),
-            (reacting::group::<Reservations>(), Reservations::INPUTS.to_vec()),
-        ];
-        deciders
-            .into_iter()
-            .chain(reactors)
-            .map(|(group, inputs)| Self::new(cluster, group, &inputs))
-            .collect()
+        groups::all().into_iter().map(|group| Self::new(cluster, group.name, &group.inputs)).collect()
     }
 
     fn new(cluster: &Cluster, group: String, inputs: &[Topic]) -> Result<Self> {

@@ -14,7 +14,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const METRICS: [(Kind, &str, &str); 21] = [
+const METRICS: [(Kind, &str, &str); 24] = [
     (Gauge, "factfold_lag_records", "Records of a partition that the workers' group has not decided yet."),
     (Gauge, "factfold_kafka_up", "1 while Kafka answers, 0 while it does not."),
     (Counter, "factfold_records_total", "Records that a group of workers has taken in."),
@@ -28,6 +28,9 @@ const METRICS: [(Kind, &str, &str); 21] = [
     (Counter, "factfold_takeovers_total", "Partitions that were taken over."),
     (Histogram, "factfold_transaction_seconds", "How long the workers' transactions take."),
     (Counter, "factfold_transaction_failures_total", "Transactions that failed, by what is known of them."),
+    (Gauge, "factfold_timers_pending", "Commands that wait for their time."),
+    (Counter, "factfold_timers_published_total", "Commands that were published when their time had come."),
+    (Histogram, "factfold_timer_lateness_seconds", "How long after its time a command was published."),
     (Counter, "factfold_http_requests_total", "Requests, by route, method and status."),
     (Histogram, "factfold_http_request_seconds", "How long requests take."),
     (Counter, "factfold_http_refused_total", "Requests refused because of load, by reason."),

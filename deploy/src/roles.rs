@@ -18,14 +18,11 @@ use factfold_consumers::{
         reservations::Reservations,
     },
     users::UsersDecider,
-    worker::{self, Layout, Shutdown, Status, deciding, reacting},
+    worker::{self, Layout, Shutdown, Status, deciding, groups, keeping, reacting},
 };
 use factfold_producers::{Gateway, access::Keys};
 use factfold_projections::{Projector, ReadSide, log_reader::Log, migrate};
-use factfold_schemas::{
-    kafka::Cluster,
-    topics::{Service, Topic},
-};
+use factfold_schemas::{kafka::Cluster, topics::Service};
 use factfold_vault::{Secrets, Vault};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
@@ -36,31 +33,44 @@ type Work = fn(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worke
 /// What a worker's thread does, and the name people know it by.
 struct Job {
     name: &'static str,
-    inputs: Vec<Topic>,
     work: Work,
 }
 
 impl Job {
     fn deciding<D: Decider>() -> Self {
-        Self { name: D::SERVICE.name(), inputs: vec![D::SERVICE.commands()], work: deciding::run::<D> }
+        Self { name: D::SERVICE.name(), work: deciding::run::<D> }
     }
 
     fn reacting<R: Reactor>() -> Self {
-        Self { name: R::NAME, inputs: R::INPUTS.to_vec(), work: reacting::run::<R> }
+        Self { name: R::NAME, work: reacting::run::<R> }
     }
 }
 
-/// The jobs of a service: its decider, and the reactors that belong to it.
+/// The jobs of a service: its decider, the keeper of its timers, and the reactors that belong to it.
 fn jobs(service: Service) -> Vec<Job> {
     match service {
-        Service::Goods => vec![Job::deciding::<GoodsDecider>()],
+        Service::Goods => vec![
+            Job::deciding::<GoodsDecider>(),
+            Job {
+                name: "goods-timers",
+                work: |c, s, stop, status| keeping::run(Service::Goods, c, s, stop, status),
+            },
+        ],
         Service::Orders => vec![
             Job::deciding::<OrdersDecider>(),
+            Job {
+                name: "orders-timers",
+                work: |c, s, stop, status| keeping::run(Service::Orders, c, s, stop, status),
+            },
             Job::reacting::<OrderStock>(),
             Job::reacting::<Reservations>(),
         ],
         Service::Users => vec![
             Job::deciding::<UsersDecider>(),
+            Job {
+                name: "users-timers",
+                work: |c, s, stop, status| keeping::run(Service::Users, c, s, stop, status),
+            },
             Job::reacting::<Registrations>(),
             Job::reacting::<Erasures>(),
         ],
@@ -112,7 +122,7 @@ impl Roles {
     /// Decides the commands of a service, and reacts to its facts.
     pub async fn add_worker(&mut self, service: Service) -> Result<()> {
         let vault = if service == Service::Users { Some(self.vault().await?) } else { None };
-        for Job { name, work, .. } in jobs(service) {
+        for Job { name, work } in jobs(service) {
             let settings = worker::Settings { vault: vault.clone(), ..self.settings.worker(&self.instance) };
             let cluster = self.cluster.clone();
             let (shutdown, status) = (self.stop_workers.clone(), Status::default());
@@ -204,7 +214,7 @@ impl Roles {
     pub async fn wait_for_workers(&mut self) -> Result<()> {
         let cluster = self.cluster.clone();
         let layout = tokio::task::spawn_blocking(move || Layout::read(&cluster)).await??;
-        let inputs = Service::ALL.into_iter().flat_map(jobs).flat_map(|job| job.inputs);
+        let inputs = groups::all().into_iter().flat_map(|group| group.inputs);
         let all = inputs.map(|topic| layout.partitions(topic)).sum::<i32>() as usize;
         while self.workers.iter().map(Status::live_partitions).sum::<usize>() < all {
             tokio::select! {

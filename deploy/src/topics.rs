@@ -7,13 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use factfold_consumers::{
-    reactors::{
-        Reactor, erasures::Erasures, order_stock::OrderStock, registrations::Registrations,
-        reservations::Reservations,
-    },
-    worker::reacting,
-};
+use factfold_consumers::worker::groups::{self, Group};
 use factfold_schemas::{
     kafka::Cluster,
     topics::{REPLIES, REPLIES_CONFIGURATION, SUBJECT_KEYS, SUBJECT_KEYS_CONFIGURATION, Topic, TopicKind},
@@ -57,8 +51,8 @@ pub fn wanted(cluster: &Cluster, partitions: i32) -> Vec<Wanted> {
     of_services.chain([replies, keys]).collect()
 }
 
-/// Makes the topics that are missing, and returns their names. Where a reactor's inputs are new, its start is committed at
-/// once: from then on it can be started at any time, and never asks from where.
+/// Makes the topics that are missing, and returns their names. Where the inputs of a reactor or keeper are new, its start is
+/// committed at once: from then on it can be started at any time, and never asks from where.
 pub async fn create(cluster: &Cluster, partitions: i32, replication: i32) -> Result<Vec<String>> {
     let admin: AdminClient<DefaultClientContext> = cluster.client().create()?;
     let wanted = wanted(cluster, partitions);
@@ -81,17 +75,14 @@ pub async fn create(cluster: &Cluster, partitions: i32, replication: i32) -> Res
     let cluster = cluster.clone();
     let fresh = created.clone();
     tokio::task::spawn_blocking(move || {
-        commit_starts::<OrderStock>(&cluster, partitions, &fresh)?;
-        commit_starts::<Reservations>(&cluster, partitions, &fresh)?;
-        commit_starts::<Registrations>(&cluster, partitions, &fresh)?;
-        commit_starts::<Erasures>(&cluster, partitions, &fresh)
+        groups::of_followers().iter().try_for_each(|group| commit_starts(group, &cluster, partitions, &fresh))
     })
     .await??;
     Ok(created)
 }
 
-fn commit_starts<R: Reactor>(cluster: &Cluster, partitions: i32, created: &[String]) -> Result<()> {
-    let names = R::INPUTS.iter().map(|topic| cluster.topic(*topic)).filter(|name| created.contains(name));
+fn commit_starts(group: &Group, cluster: &Cluster, partitions: i32, created: &[String]) -> Result<()> {
+    let names = group.inputs.iter().map(|topic| cluster.topic(*topic)).filter(|name| created.contains(name));
     let mut starts = TopicPartitionList::new();
     for name in names {
         for partition in 0..partitions {
@@ -101,7 +92,7 @@ fn commit_starts<R: Reactor>(cluster: &Cluster, partitions: i32, created: &[Stri
     if starts.count() == 0 {
         return Ok(());
     }
-    let group = cluster.namespace.qualify(reacting::group::<R>());
+    let group = cluster.namespace.qualify(&group.name);
     let consumer: BaseConsumer = cluster.client().set("group.id", &group).create()?;
     let deadline = Instant::now() + TIMEOUT;
     loop {

@@ -8,6 +8,7 @@ use axum::{
 };
 use factfold_projections::Page;
 use factfold_schemas::{
+    position::Position,
     record::{Answer as Decided, Reply},
     rejection::RejectionKind,
 };
@@ -33,7 +34,7 @@ pub(crate) const POSITION: HeaderName = HeaderName::from_static("factfold-positi
 pub(crate) fn to_write(prefer: Prefer, submitted: Submitted, created: Option<&str>) -> Answer {
     let position = submitted.position.to_string();
     let answer = match &submitted.reply {
-        None => Ok(pending(&submitted)),
+        None => Ok(later(&submitted.command_id, submitted.position, &json!({ "status": "pending" }))),
         Some(reply) => decided(reply, created),
     };
     let applied = prefer.applied();
@@ -58,10 +59,12 @@ pub(crate) fn to_write(prefer: Prefer, submitted: Submitted, created: Option<&st
     }
 }
 
-/// Stored, and not decided yet.
-fn pending(submitted: &Submitted) -> Response {
-    let Submitted { command_id, position, .. } = submitted;
-    let body = json!({ "command_id": command_id, "position": position, "status": "pending" });
+/// Stored, and not decided yet: how it stands, and where to ask again.
+fn later(command_id: &str, position: Position, status: &Value) -> Response {
+    let mut body = json!({ "command_id": command_id, "position": position });
+    if let (Value::Object(body), Value::Object(status)) = (&mut body, status) {
+        body.extend(status.clone());
+    }
     let mut response = json_response(StatusCode::ACCEPTED, &body);
     set(&mut response, header::LOCATION, &command_path(command_id, &position.to_string()));
     response
@@ -91,6 +94,9 @@ fn decided(reply: &Reply, created: Option<&str>) -> Answer {
         Decided::Rejected { rejection } => Err(Problem::rejected(rejection)),
         Decided::DeadLettered { reason } => {
             Err(Problem::new("dead-lettered", reason.detail.clone()).with("reason", json!(reason.name)))
+        }
+        Decided::Scheduled { due } => {
+            Ok(later(&reply.command_id, reply.position, &json!({ "status": "scheduled", "due": due })))
         }
     }
 }

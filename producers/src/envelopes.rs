@@ -4,7 +4,7 @@
 use factfold_schemas::{
     cloudevents::Outgoing,
     codec::data_schema,
-    command::{ATTRIBUTE_BYTES_MAX, Header},
+    command::{ATTRIBUTE_BYTES_MAX, Header, NOT_BEFORE_MAX},
     ids::{GoodsId, OrderId, StreamId, UserId},
     topics::Service,
 };
@@ -19,7 +19,7 @@ use crate::{
 
 /// Attributes that mean something here. The gateway sets `source`, `time`, `authtype` and `authid` itself, whatever is
 /// given; W3C allows whoever does not need `tracestate` to drop it.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "specversion",
     "id",
     "type",
@@ -34,11 +34,12 @@ const KNOWN: [&str; 16] = [
     "causationid",
     "authtype",
     "authid",
+    "notbefore",
     "expirytime",
     "expectedversion",
 ];
 /// Attributes that only the system itself sets.
-const INTERNAL: [&str; 2] = ["replyto", "commandposition"];
+const INTERNAL: [&str; 3] = ["replyto", "commandposition", "scheduledposition"];
 
 /// A command that is ready to be stored.
 pub(crate) struct Envelope {
@@ -87,7 +88,14 @@ impl Gateway {
         if !matches!(entry.attribute("datacontenttype"), None | Some("application/json")) {
             errors.push(entry.attribute_error("datacontenttype", "must be application/json"));
         }
+        let not_before = parsed::<Timestamp>(&entry, "notbefore", "must be an RFC 3339 time", &mut errors);
+        if not_before.is_some_and(|not_before| not_before > Timestamp::now() + NOT_BEFORE_MAX) {
+            errors.push(entry.attribute_error("notbefore", "must be at most a year ahead"));
+        }
         let expires = parsed::<Timestamp>(&entry, "expirytime", "must be an RFC 3339 time", &mut errors);
+        if expires.is_some() && expires <= not_before {
+            errors.push(entry.attribute_error("expirytime", "must be later than notbefore"));
+        }
         let expected_version = parsed::<u64>(&entry, "expectedversion", "must be a version", &mut errors);
         let traceparent = parsed::<Trace>(&entry, "traceparent", "must be a W3C traceparent", &mut errors);
 
@@ -126,6 +134,7 @@ impl Gateway {
             correlation: text("correlationid"),
             causation: text("causationid"),
             traceparent: traceparent.map(|trace| trace.to_string()).or(own.traceparent.clone()),
+            not_before,
             expires,
             expected_version,
             ..own

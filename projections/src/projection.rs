@@ -48,7 +48,8 @@ impl Projection {
     /// The version of its tables and its fold: another one lives in a schema of its own, beside this.
     pub const fn version(self) -> i32 {
         match self {
-            Self::Goods | Self::Orders | Self::OrderTimeline | Self::Users | Self::CommandOutcomes => 1,
+            Self::Goods | Self::Orders | Self::OrderTimeline | Self::Users => 1,
+            Self::CommandOutcomes => 2,
         }
     }
 

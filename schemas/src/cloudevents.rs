@@ -4,6 +4,7 @@
 
 use std::{borrow::Cow, fmt, io::Write as _};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A Kafka record as this crate reads it, borrowed from whoever holds it.
@@ -24,7 +25,7 @@ pub struct Incoming<'a> {
 }
 
 /// A Kafka record as this crate writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Outgoing {
     /// The key.
     pub key: Option<Vec<u8>>,
@@ -47,7 +48,7 @@ impl Outgoing {
 }
 
 /// Headers, in order. Their values lie in one piece of memory: a record has many small ones.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Headers {
     /// Each name, and where its value ends; it begins where the one before it ends.
     names: Vec<(Cow<'static, str>, usize)>,

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -19,6 +19,8 @@ use crate::{
 pub const VALUE_BYTES_MAX: usize = 256 * 1024;
 /// The longest attribute of a command (its id, its source …), in bytes. What is longer is a dead letter.
 pub const ATTRIBUTE_BYTES_MAX: usize = 1024;
+/// How far ahead of the time at which it is stored a command's `notbefore` may lie: a year.
+pub const NOT_BEFORE_MAX: SignedDuration = SignedDuration::from_hours(366 * 24);
 
 /// The headers of a command, typed. What a plain client left out is filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +29,10 @@ pub struct Header {
     pub id: String,
     /// Who made the id: `/clients/<user>` for the gateway's callers, `/topics/<topic>` where nothing was said.
     pub source: String,
-    /// On a forwarded copy: where the client stored the command.
+    /// On a copy (a forwarded one, or one that a timer published): where the client stored the command.
     pub forwarded_from: Option<Position>,
+    /// On a copy that a timer published: the record that set the timer.
+    pub scheduled_from: Option<Position>,
     /// What belongs together, across streams and services.
     pub correlation: Option<String>,
     /// What this command follows from: the event or outcome that a reactor answered.
@@ -37,6 +41,8 @@ pub struct Header {
     pub traceparent: Option<String>,
     /// On whose behalf; `None` when whoever may write to the topic is trusted to act for anyone.
     pub auth: Option<Auth>,
+    /// Until when it waits before it is decided.
+    pub not_before: Option<Timestamp>,
     /// From when on nobody wants it any more.
     pub expires: Option<Timestamp>,
     /// The version of the stream that the command expects (`If-Match`).
@@ -64,10 +70,12 @@ impl Header {
             id: id.into(),
             source: source.into(),
             forwarded_from: None,
+            scheduled_from: None,
             correlation: None,
             causation: None,
             traceparent: None,
             auth: None,
+            not_before: None,
             expires: None,
             expected_version: None,
             reply_to: None,
@@ -78,15 +86,23 @@ impl Header {
     pub fn read(event: &CloudEvent<'_>, position: Position) -> Result<Self, InvalidAttribute> {
         let forwarded_from = attribute(event, "commandposition", "a position")?;
         let text = |name| attribute::<String>(event, name, "a short text");
+        let not_before = attribute(event, "notbefore", "an RFC 3339 time")?;
+        let expires = attribute(event, "expirytime", "an RFC 3339 time")?;
+        if expires.is_some() && expires <= not_before {
+            let value = event.get("expirytime").unwrap_or_default().to_owned();
+            return Err(InvalidAttribute { name: "expirytime", expected: "later than `notbefore`", value });
+        }
         Ok(Self {
             id: text("id")?.unwrap_or_else(|| forwarded_from.unwrap_or(position).to_string()),
             source: text("source")?.unwrap_or_else(|| format!("/topics/{}", position.topic)),
             forwarded_from,
+            scheduled_from: attribute(event, "scheduledposition", "a position")?,
             correlation: text("correlationid")?,
             causation: text("causationid")?,
             traceparent: text("traceparent")?,
             auth: Auth::read(event)?,
-            expires: attribute(event, "expirytime", "an RFC 3339 time")?,
+            not_before,
+            expires,
             expected_version: attribute(event, "expectedversion", "a version")?,
             reply_to: attribute(event, "replyto", "<partition>/<gateway instance>")?,
         })
@@ -100,10 +116,12 @@ impl Header {
             .with_some("ce_correlationid", self.correlation.as_ref())
             .with_some("ce_causationid", self.causation.as_ref())
             .with_some("ce_traceparent", self.traceparent.as_ref())
+            .with_some("ce_notbefore", self.not_before)
             .with_some("ce_expirytime", self.expires)
             .with_some("ce_expectedversion", self.expected_version)
             .with_some("ce_replyto", self.reply_to.as_ref())
-            .with_some("ce_commandposition", self.forwarded_from);
+            .with_some("ce_commandposition", self.forwarded_from)
+            .with_some("ce_scheduledposition", self.scheduled_from);
         Outgoing {
             key: Some(stream.as_str().into()),
             value: Some(value),
@@ -304,6 +322,7 @@ mod tests {
             causation: Some("d".into()),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             auth: Some(Auth::User("u".into())),
+            not_before: Some("2025-12-31T23:59:59.5Z".parse().expect("a time")),
             expires: Some("2026-01-01T00:00:00Z".parse().expect("a time")),
             expected_version: Some(3),
             reply_to: Some(ReplyTo { partition: 2, gateway: "g".into() }),
@@ -315,10 +334,11 @@ mod tests {
     }
 
     #[test]
-    fn a_forwarded_copy_keeps_its_first_position_and_id() {
+    fn a_copy_keeps_its_first_position_and_id() {
         let first = Position::new(Service::Goods.commands(), 3, 7);
         let header = Header {
             forwarded_from: Some(first),
+            scheduled_from: Some(Position::new(Service::Goods.commands(), 1, 9)),
             ..Header::new(first.to_string(), "/topics/goods.commands")
         };
         let record = header.record(Service::Goods, &GoodsId::generate().stream(), "X", b"{}".to_vec());
@@ -329,6 +349,8 @@ mod tests {
     fn a_header_that_cannot_be_read_is_named() {
         for (name, value) in [
             ("ce_expirytime", "soon"),
+            ("ce_notbefore", "tomorrow"),
+            ("ce_scheduledposition", "here"),
             ("ce_replyto", "-1/x"),
             ("ce_commandposition", "there"),
             ("ce_authtype", "user"),
@@ -346,6 +368,19 @@ mod tests {
         let record =
             Incoming { value: Some(b"{}"), headers: vec![("ce_id", long.as_bytes())], ..Incoming::default() };
         assert!(Header::read(&CloudEvent::read(&record).expect("an event"), position()).is_err());
+    }
+
+    #[test]
+    fn what_expires_before_its_time_is_refused() {
+        let read = |expires: &str| {
+            let headers = [("ce_notbefore", "2026-01-01T00:00:00Z"), ("ce_expirytime", expires)];
+            let headers = headers.map(|(name, value)| (name, value.as_bytes())).to_vec();
+            let record = Incoming { value: Some(b"{}"), headers, ..Incoming::default() };
+            Header::read(&CloudEvent::read(&record).expect("an event"), position())
+        };
+        let error = read("2026-01-01T00:00:00Z").expect_err("never wanted").to_string();
+        assert!(error.contains("`expirytime` is not later than `notbefore`"), "{error}");
+        read("2026-01-01T00:00:00.001Z").expect("a millisecond in which it is wanted");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Start with [`orders`] or [`goods`]: commands, events and rejections of one service. [`command`] and [`record`] say
 //! what travels with them, [`cloudevents`] how that lies in a Kafka record, [`codec`] how a value becomes a message.
-//! [`position`] is the token that all stages understand, [`topics`] and [`partitioner`] say where a record belongs.
+//! [`position`] is the token that all stages understand, [`topics`] and [`partitioner`] say where a record belongs, [`timer`]
+//! how it waits for its time.
 //!
 //! This crate does no I/O, knows no clock, and imports nothing of ours. ([`kafka`] is the one place where rdkafka's types
 //! meet ours.)
@@ -23,5 +24,6 @@ pub mod personal;
 pub mod position;
 pub mod record;
 pub mod rejection;
+pub mod timer;
 pub mod topics;
 pub mod users;

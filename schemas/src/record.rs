@@ -194,6 +194,8 @@ pub enum Outcome {
     Forwarded(Forwarded),
     /// It could not be read.
     DeadLettered(DeadLettered),
+    /// It waits for its time, and comes again then.
+    Scheduled(Scheduled),
 }
 
 impl Message for Outcome {
@@ -240,6 +242,16 @@ pub struct Forwarded {
 pub struct DeadLettered {
     /// Why.
     pub reason: DeadLetterReason,
+}
+
+/// The command waits for its time. A copy of it is decided then, whose trace names the command's first position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Scheduled {
+    /// The command's type.
+    pub command: String,
+    /// Its `notbefore`.
+    #[schemars(with = "String")]
+    pub due: Timestamp,
 }
 
 /// Why a record could not be read.
@@ -315,6 +327,11 @@ pub enum Answer {
     DeadLettered {
         /// Why.
         reason: DeadLetterReason,
+    },
+    /// It waits for its time.
+    Scheduled {
+        /// Its `notbefore`.
+        due: Timestamp,
     },
 }
 

@@ -81,6 +81,14 @@ pub enum Common {
         /// The command's `expirytime`.
         expired_at: jiff::Timestamp,
     },
+    /// The command's `notbefore` is further ahead than commands are kept for.
+    #[error("the command is to wait until {not_before}, but no longer than until {latest}: send it later")]
+    TooFarAhead {
+        /// The command's `notbefore`.
+        not_before: jiff::Timestamp,
+        /// The latest that it can be.
+        latest: jiff::Timestamp,
+    },
     /// The same id came before with another content.
     #[error("a command with this id (or idempotency key) came before with another content: use a new one")]
     CommandIdReused,
@@ -98,7 +106,7 @@ impl Reject for Common {
     fn kind(&self) -> RejectionKind {
         match self {
             Self::Expired { .. } => RejectionKind::Conflict,
-            Self::CommandIdReused => RejectionKind::Invalid,
+            Self::TooFarAhead { .. } | Self::CommandIdReused => RejectionKind::Invalid,
             Self::VersionMismatch { .. } => RejectionKind::Precondition,
         }
     }

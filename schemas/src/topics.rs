@@ -70,6 +70,10 @@ impl Service {
     pub const fn dead_letters(self) -> Topic {
         Topic { service: self, kind: TopicKind::DeadLetters }
     }
+    /// The topic of commands that wait for their time.
+    pub const fn timers(self) -> Topic {
+        Topic { service: self, kind: TopicKind::Timers }
+    }
 }
 
 /// What a topic of a service holds.
@@ -86,6 +90,8 @@ pub enum TopicKind {
     Outcomes,
     /// What could not be read, with the reason.
     DeadLetters,
+    /// Commands that wait for their time.
+    Timers,
 }
 
 /// A topic of a service, by its name without the namespace: `orders.commands`.
@@ -100,7 +106,9 @@ pub struct Topic {
 impl Topic {
     /// The topics of every service.
     pub fn all() -> impl Iterator<Item = Self> {
-        Service::ALL.into_iter().flat_map(|s| [s.commands(), s.events(), s.outcomes(), s.dead_letters()])
+        Service::ALL
+            .into_iter()
+            .flat_map(|s| [s.commands(), s.events(), s.outcomes(), s.dead_letters(), s.timers()])
     }
 
     /// What Kafka must be told when this topic is created. DESIGN: commands, events and outcomes are kept for ever; on
@@ -127,6 +135,15 @@ impl Topic {
                 ("max.message.bytes", "2097164"),
             ],
             TopicKind::DeadLetters => &[("retention.ms", "2592000000"), ("max.message.bytes", "2097164")],
+            // What waits stays, what was published goes. A takeover reads all of it, so it is compacted soon; and no takeover
+            // takes so long that it meets a timer and misses its end.
+            TopicKind::Timers => &[
+                ("cleanup.policy", "compact"),
+                ("segment.bytes", "67108864"),
+                ("delete.retention.ms", "3600000"),
+                ("message.timestamp.type", "LogAppendTime"),
+                ("max.message.bytes", "2097164"),
+            ],
         }
     }
 }
@@ -141,7 +158,7 @@ impl fmt::Display for Topic {
 /// A name that is no topic of a service.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is not a topic: expected <service>.<commands|events|outcomes|dead-letters>, as in orders.commands"
+    "`{0}` is not a topic: expected <service>.<commands|events|outcomes|dead-letters|timers>, as in orders.commands"
 )]
 pub struct UnknownTopic(String);
 

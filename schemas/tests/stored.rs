@@ -18,7 +18,7 @@ use factfold_schemas::{
     position::Position,
     record::{
         Cause, DeadLetterReason, DeadLettered, Forwarded, NoChange, Outcome, Recorded, RecordedOutcome,
-        Rejected, Repeated,
+        Rejected, Repeated, Scheduled,
     },
     rejection::Reject,
     topics::Service,
@@ -290,6 +290,10 @@ fn outcomes() -> Vec<Outcome> {
         Outcome::Forwarded(Forwarded { from: 3, to: 7 }),
         Outcome::DeadLettered(DeadLettered {
             reason: DeadLetterReason { name: "invalid-json".into(), detail: "EOF while parsing".into() },
+        }),
+        Outcome::Scheduled(Scheduled {
+            command: command(),
+            due: "2026-11-23T10:15:00Z".parse().expect("a time"),
         }),
     ]
 }

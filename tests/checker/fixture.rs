@@ -15,8 +15,10 @@ use factfold_schemas::{
     partitioner::partition_of,
     position::Position,
     record::{DeadLettered, Outcome, Recorded, RecordedOutcome, dead_letter},
+    timer::{Timer, published},
     topics::{Service, Topic},
 };
+use jiff::Timestamp;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -25,7 +27,7 @@ use crate::{
     fold::fold,
     history::{At, Log, ServiceLog},
     log::Record,
-    read::{Command, stream_of},
+    read::{Command, Readable, stream_of},
     replay::{Replay, Verdict},
     report::Report,
     shown::{Resources, Shown},
@@ -72,6 +74,8 @@ pub(crate) fn sound() -> Log {
     world.goods("both", tea, goods::Command::UpdateGoods(both.clone()));
     world.goods("same", tea, goods::Command::UpdateGoods(both));
     world.garbage(tea);
+    world.later("later", tea, 2);
+    world.later("later", tea, 2);
 
     let order = |n| OrderId::new(Uuid::from_u128(n));
     let lines = |quantity| vec![(tea, quantity), (cups, 1)];
@@ -136,7 +140,7 @@ fn nothing_is_found_where_everything_adds_up() {
     let log = sound();
     let report = crate::check(&log, Some(&shown(&log)), &told(&log));
     assert!(report.is_sound(), "{report}");
-    for outcome in ["Rejected", "NoChange", "Repeated", "Forwarded", "DeadLettered"] {
+    for outcome in ["Rejected", "NoChange", "Repeated", "Forwarded", "DeadLettered", "Scheduled"] {
         let of_type = |at: &At<RecordedOutcome>| <&str>::from(&at.record.outcome) == outcome;
         assert!(log.goods.outcomes.iter().any(of_type), "{outcome} is among it");
     }
@@ -178,6 +182,15 @@ impl World {
     fn send<M: Message>(&mut self, service: Service, id: &str, stream: &StreamId, command: &M) {
         let record = Header::new(id, "/tests").record_of(service, stream, command);
         self.write(service, home(stream), record);
+    }
+
+    /// So many pieces more, in a second.
+    fn later(&mut self, id: &str, goods: GoodsId, delta: i64) {
+        let due = Timestamp::from_millisecond(self.clock_ms + 1_000).expect("a time");
+        let header = Header { not_before: Some(due), ..Header::new(id, "/tests") };
+        let command = goods::Command::AdjustStock(AdjustStock { delta, reason: "found".to_owned() });
+        let (stream, service) = (goods.stream(), Service::Goods);
+        self.write(service, home(&stream), header.record_of(service, &stream, &command));
     }
 
     /// A misplaced plain command, and what nobody can read.
@@ -239,19 +252,13 @@ impl<D: Decider> ServiceLog<D> {
             events: Vec::new(),
             outcomes: Vec::new(),
             dead_letters: Vec::new(),
+            timers: Vec::new(),
         }
     }
 
     fn write(&mut self, partition: i32, record: Outgoing, timestamp_ms: i64) {
         let offset = self.commands.iter().filter(|command| command.at.partition == partition).count() as i64;
-        let record = Record {
-            partition,
-            offset,
-            timestamp_ms,
-            key: record.key,
-            value: record.value,
-            headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-        };
+        let record = stored(record, partition, offset, timestamp_ms);
         self.commands.push(Command::new(Position::new(D::SERVICE.commands(), partition, offset), record));
         self.commands.sort_by_key(|command| command.at);
         self.progress.insert(partition, offset + 1);
@@ -308,6 +315,9 @@ impl<D: Decider> ServiceLog<D> {
                     let copy = header.record(D::SERVICE, &readable.stream, &readable.type_name, value);
                     self.write(forwarded.to, copy, command.record.timestamp_ms + 1);
                 }
+                if let (Outcome::Scheduled(scheduled), Ok(readable)) = (&outcome, &command.read) {
+                    self.publish(command, readable, scheduled.due);
+                }
                 let gave_events = self.events.iter().map(|event| event.record.cause.decided);
                 let before = gave_events.filter(|at| at.partition == command.at.partition);
                 let after = before.filter(|at| *at < command.at).max();
@@ -316,6 +326,34 @@ impl<D: Decider> ServiceLog<D> {
                 self.outcomes.sort_by_key(|outcome| outcome.at);
             }
         }
+    }
+}
+
+impl<D: Decider> ServiceLog<D> {
+    /// The timer of a command that was put off, and what becomes of it when its time has come.
+    fn publish(&mut self, command: &Command, readable: &Readable, due: Timestamp) {
+        let timer = Timer { due, scheduled: command.at };
+        let (header, value) = (readable.header.clone(), readable.value.clone());
+        let set = timer.record(header, D::SERVICE, &readable.stream, &readable.type_name, value);
+        let copy = published(set.headers.clone(), set.value.clone().expect("a value")).expect("a command");
+        let partition = command.at.partition;
+        for record in [set, timer.tombstone()] {
+            let record = stored(record, partition, self.timers.len() as i64, command.record.timestamp_ms);
+            self.timers.push(record);
+        }
+        self.write(partition, copy, due.as_millisecond());
+    }
+}
+
+/// This record, as it lies there.
+fn stored(record: Outgoing, partition: i32, offset: i64, timestamp_ms: i64) -> Record {
+    Record {
+        partition,
+        offset,
+        timestamp_ms,
+        key: record.key,
+        value: record.value,
+        headers: record.headers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
     }
 }
 
@@ -357,7 +395,7 @@ fn told_of<D: Decider>(log: &ServiceLog<D>) -> Vec<Told> {
             Some(Outcome::DeadLettered(dead)) => {
                 Some(Answer::DeadLettered { reason: dead.reason.name.clone() })
             }
-            Some(Outcome::Forwarded(_)) => Some(Answer::Stored),
+            Some(Outcome::Forwarded(_) | Outcome::Scheduled(_)) => Some(Answer::Stored),
             Some(Outcome::Repeated(_)) => None,
         };
         let first = match trace.outcome() {

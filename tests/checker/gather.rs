@@ -39,6 +39,7 @@ fn service<D: Decider>(cluster: &Cluster, report: &mut Report) -> Result<Service
         outcomes: read(service.outcomes())?,
         events: read(service.events())?,
         dead_letters: read(service.dead_letters())?,
+        timers: read(service.timers())?,
         commands: read(service.commands())?,
     };
     let partitions = progress.len() as i32;

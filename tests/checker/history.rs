@@ -40,6 +40,8 @@ pub struct ServiceLog<D: Decider> {
     pub outcomes: Vec<At<RecordedOutcome>>,
     /// The dead-letter topic.
     pub dead_letters: Vec<Record>,
+    /// The timers topic.
+    pub timers: Vec<Record>,
 }
 
 /// A record, and where it lies.
@@ -70,6 +72,8 @@ pub struct Records {
     pub outcomes: Vec<Record>,
     /// The dead-letter topic.
     pub dead_letters: Vec<Record>,
+    /// The timers topic.
+    pub timers: Vec<Record>,
 }
 
 impl<D: Decider> ServiceLog<D> {
@@ -85,6 +89,7 @@ impl<D: Decider> ServiceLog<D> {
                 RecordedOutcome::read(&r.incoming())
             }),
             dead_letters: records.dead_letters,
+            timers: records.timers,
         }
     }
 

@@ -60,5 +60,6 @@ fn of_service<D: Decider>(log: &ServiceLog<D>, quiet: bool, report: &mut Report)
     checks::order::check(log, report);
     checks::once::check(log, report);
     checks::forwarding::check(log, quiet, report);
+    checks::timers::check(log, quiet, report);
     checks::dead_letters::check(log, report);
 }

@@ -1,5 +1,5 @@
-//! Waiting until nothing is on its way any more: every command is decided, every fact is reacted to, every read model has
-//! folded all of it. It only means something while no client writes.
+//! Waiting until nothing is on its way any more: every command is decided or waits for its time, every fact is reacted to, every
+//! read model has folded all of it. It only means something while no client writes.
 
 use std::{
     collections::BTreeMap,
@@ -7,23 +7,20 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use factfold_consumers::{
-    reactors::{
-        Reactor, erasures::Erasures, order_stock::OrderStock, registrations::Registrations,
-        reservations::Reservations,
-    },
-    worker::reacting,
-};
+use factfold_consumers::worker::groups::{self, Group};
 use factfold_projections::ReadSide;
 use factfold_schemas::{
     kafka::Cluster,
     topics::{Service, Topic},
 };
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::spawn_blocking;
 
-use crate::{gather::committed, log};
+use crate::{checks::timers::waiting, gather::committed, log};
 
 const EVERY: Duration = Duration::from_millis(50);
+/// Longer than a check takes.
+const SOON: SignedDuration = SignedDuration::from_mins(1);
 
 /// Waits until nothing is on its way, at most so long. Says what still is, when time runs out.
 pub async fn wait(cluster: &Cluster, reads: &ReadSide, patience: Duration) -> Result<()> {
@@ -45,21 +42,26 @@ pub async fn wait(cluster: &Cluster, reads: &ReadSide, patience: Duration) -> Re
 /// What deciders and reactors still have to do. All offsets are asked for before the first topic is read: what lies behind
 /// them then has no effect that is not below them, so nothing can come from anywhere else.
 fn undecided(cluster: &Cluster) -> Result<Option<String>> {
-    let mut groups = Vec::new();
-    for service in Service::ALL {
-        groups.push((format!("factfold.{service}"), vec![service.commands()]));
-    }
-    groups.push((reacting::group::<OrderStock>(), OrderStock::INPUTS.to_vec()));
-    groups.push((reacting::group::<Reservations>(), Reservations::INPUTS.to_vec()));
-    groups.push((reacting::group::<Registrations>(), Registrations::INPUTS.to_vec()));
-    groups.push((reacting::group::<Erasures>(), Erasures::INPUTS.to_vec()));
     let mut offsets = Vec::new();
-    for (group, topics) in groups {
-        offsets.push((committed(cluster, &group, &topics)?, group));
+    for Group { name, inputs, .. } in groups::all() {
+        offsets.push((committed(cluster, &name, &inputs)?, name));
     }
     for (offsets, group) in offsets {
         if let Some(left) = beyond(cluster, &offsets)? {
             return Ok(Some(format!("{group} has {left} left")));
+        }
+    }
+    due_soon(cluster)
+}
+
+/// Commands that would come while all is thought to be quiet.
+fn due_soon(cluster: &Cluster) -> Result<Option<String>> {
+    let soon = Timestamp::now() + SOON;
+    for service in Service::ALL {
+        let timers = log::read(cluster, &cluster.topic(service.timers()))?;
+        let due = waiting(&timers).into_values().filter(|timer| timer.due < soon).count();
+        if due > 0 {
+            return Ok(Some(format!("{due} timers of {service} are due")));
         }
     }
     Ok(None)

@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use factfold_consumers::decider::{Asked, Decider, Entry};
 use factfold_schemas::{
     codec::{DecodeError, decode},
-    command::Digest,
+    command::{Digest, NOT_BEFORE_MAX},
     ids::StreamId,
     partitioner::partition_of,
     position::Position,
-    record::{DeadLetterReason, DeadLettered, Forwarded, NoChange, Outcome, Rejected, Repeated},
+    record::{DeadLetterReason, DeadLettered, Forwarded, NoChange, Outcome, Rejected, Repeated, Scheduled},
     rejection::{Common, Reject as _, Rejection, RejectionKind},
 };
 
@@ -56,6 +56,7 @@ struct First {
     at_ms: i64,
     number: u64,
     digest: Digest,
+    waits: bool,
 }
 
 impl<D: Decider> Replay<D> {
@@ -97,6 +98,12 @@ impl<D: Decider> Replay<D> {
             Err(DecodeError::UnknownType { .. }) => return (dead("unknown-type"), raw_digest),
             Err(DecodeError::Invalid { .. }) => return (dead("invalid-data"), raw_digest),
         };
+        if let Some(due) = header.not_before.filter(|due| *due > command.time())
+            && due <= command.time() + NOT_BEFORE_MAX
+        {
+            let scheduled = Scheduled { command: type_name.clone(), due };
+            return (Verdict::Outcome(Outcome::Scheduled(scheduled)), digest);
+        }
         let verdict = match self.decide(id, &message, command, readable) {
             Ok(events) => Verdict::Events(events),
             Err(rejection) if rejection.kind == RejectionKind::NoChange => {
@@ -118,6 +125,9 @@ impl<D: Decider> Replay<D> {
         found: Option<&Outcome>,
     ) -> Option<Outcome> {
         let first = self.firsts.get(&command.identity()?)?;
+        if first.waits && first.digest == digest && command.header().scheduled_from == Some(first.at) {
+            return None;
+        }
         let outcome = if first.digest == digest {
             Outcome::Repeated(Repeated { command: type_name.to_owned(), first: first.at })
         } else {
@@ -137,6 +147,10 @@ impl<D: Decider> Replay<D> {
         readable: &Readable,
     ) -> Result<Vec<D::Event>, Box<Rejection>> {
         let header = &readable.header;
+        let latest = command.time() + NOT_BEFORE_MAX;
+        if let Some(not_before) = header.not_before.filter(|not_before| *not_before > latest) {
+            return Err(Box::new(Common::TooFarAhead { not_before, latest }.to_rejection()));
+        }
         if let Some(expired_at) = header.expires.filter(|expires| *expires <= command.time()) {
             return Err(Box::new(Common::Expired { expired_at }.to_rejection()));
         }
@@ -168,7 +182,8 @@ impl<D: Decider> Replay<D> {
         {
             let (at, at_ms) = (cause.decided, cause.time.as_millisecond());
             self.remembered += 1;
-            let first = First { at, at_ms, number: self.remembered, digest: cause.digest };
+            let waits = matches!(trace.outcome(), Some(Outcome::Scheduled(_)));
+            let first = First { at, at_ms, number: self.remembered, digest: cause.digest, waits };
             self.firsts.insert(identity, first);
         }
     }
@@ -177,7 +192,7 @@ impl<D: Decider> Replay<D> {
 /// Whether whoever is decided like this is the first under its identity.
 pub fn is_first(outcome: Option<&Outcome>) -> bool {
     match outcome {
-        None | Some(Outcome::NoChange(_)) => true,
+        None | Some(Outcome::NoChange(_) | Outcome::Scheduled(_)) => true,
         Some(Outcome::Rejected(rejected)) => {
             rejected.rejection.name != Common::CommandIdReused.to_rejection().name
         }

@@ -60,6 +60,8 @@ pub struct OutcomeRow {
     pub rejection: Option<Value>,
     pub first: Option<String>,
     pub forwarded_to: Option<i32>,
+    /// In milliseconds since 1970.
+    pub due_ms: Option<i64>,
     pub after: Option<String>,
     /// In milliseconds since 1970.
     pub decided_ms: i64,
@@ -147,7 +149,9 @@ async fn outcomes(cluster: &Cluster, database_url: &str) -> Result<Vec<OutcomeRo
     let mut connection = PgConnection::connect(database_url).await?;
     let schema = cluster.namespace.schema();
     let select = format!(
-        "SELECT *, (extract(epoch FROM decided_at) * 1000)::BIGINT AS decided_ms FROM {schema}.command_outcomes"
+        "SELECT *, (extract(epoch FROM decided_at) * 1000)::BIGINT AS decided_ms,
+                trunc(extract(epoch FROM due) * 1000)::BIGINT AS due_ms
+         FROM {schema}.command_outcomes"
     );
     let rows = sqlx::query(AssertSqlSafe(select)).fetch_all(&mut connection).await?;
     connection.close().await?;
@@ -169,6 +173,7 @@ fn outcome(row: &PgRow) -> Result<OutcomeRow, sqlx::Error> {
         rejection: row.try_get("rejection")?,
         first: row.try_get("first")?,
         forwarded_to: row.try_get("forwarded_to")?,
+        due_ms: row.try_get("due_ms")?,
         after: row.try_get("after")?,
         decided_ms: row.try_get("decided_ms")?,
         auth_kind: row.try_get("auth_kind")?,

@@ -3,16 +3,7 @@
 
 use std::{env, time::Duration};
 
-use factfold_consumers::{
-    goods::GoodsDecider,
-    orders::OrdersDecider,
-    reactors::{
-        Reactor as _, erasures::Erasures, order_stock::OrderStock, registrations::Registrations,
-        reservations::Reservations,
-    },
-    users::UsersDecider,
-    worker::{deciding, reacting},
-};
+use factfold_consumers::worker::groups;
 use factfold_producers::access::{Keys, Role};
 use factfold_projections::migrate;
 use factfold_schemas::{ids::UserId, topics::Service};
@@ -162,18 +153,8 @@ impl Worker {
 
 /// The groups of a service's worker, each with how many partitions there are for it.
 fn groups(service: Service) -> Vec<(String, u64)> {
-    let of = |topics: usize| topics as u64 * u64::from(PARTITIONS.unsigned_abs());
-    match service {
-        Service::Goods => vec![(deciding::group::<GoodsDecider>(), of(1))],
-        Service::Orders => vec![
-            (deciding::group::<OrdersDecider>(), of(1)),
-            (reacting::group::<OrderStock>(), of(OrderStock::INPUTS.len())),
-            (reacting::group::<Reservations>(), of(Reservations::INPUTS.len())),
-        ],
-        Service::Users => vec![
-            (deciding::group::<UsersDecider>(), of(1)),
-            (reacting::group::<Registrations>(), of(Registrations::INPUTS.len())),
-            (reacting::group::<Erasures>(), of(Erasures::INPUTS.len())),
-        ],
-    }
+    let of_service = groups::all().into_iter().filter(|group| group.service == service);
+    of_service
+        .map(|group| (group.name, group.inputs.len() as u64 * u64::from(PARTITIONS.unsigned_abs())))
+        .collect()
 }

@@ -92,7 +92,9 @@ async fn dying_at_every_point_loses_nothing_and_doubles_nothing() {
     load.set_address(Some(format!("http://{address}")));
     let clients = Clients::start(&load, &fleet.world.cluster, |user, roles| fleet.token(user, roles));
 
-    let (goods, orders, projector) = (of_a_worker(&[1]), of_a_worker(&[1, 3]), of_a_projector());
+    let keeper = points::KEEPER.into_iter().flat_map(|point| Death::at(point, &[1, 3]));
+    let goods = of_a_worker(&[1]).into_iter().chain(keeper).collect::<Vec<_>>();
+    let (orders, projector) = (of_a_worker(&[1, 3]), of_a_projector());
     eprintln!("{} deaths", goods.len() + orders.len() + projector.len());
     let _living = tokio::join!(
         die(&fleet, &load, &["worker", "--service", "goods"], goods),

@@ -26,6 +26,7 @@ mod sse;
 mod system;
 mod takeover;
 mod three_nodes;
+mod timers;
 mod transport;
 mod turn;
 mod twos;

@@ -38,7 +38,7 @@ pub(crate) async fn prove(cluster: &Cluster, database_url: &str, load: &Load) {
 
 /// A proof over nothing would prove nothing.
 fn assert_of_everything_some(log: &Log) {
-    for outcome in ["Rejected", "NoChange", "Repeated", "Forwarded", "DeadLettered"] {
+    for outcome in ["Rejected", "NoChange", "Repeated", "Forwarded", "DeadLettered", "Scheduled"] {
         assert!(count(&log.goods, outcome) > 0, "there was no {outcome}");
     }
     assert!(count(&log.orders, "Forwarded") > 0, "no order was misplaced");

@@ -12,7 +12,7 @@ use factfold_consumers::{
     goods::GoodsDecider,
     orders::OrdersDecider,
     reactors::{order_stock::OrderStock, reservations::Reservations},
-    worker::{self, Settings, Shutdown, Status, deciding, reacting},
+    worker::{self, Settings, Shutdown, Status, deciding, keeping, reacting},
 };
 use factfold_schemas::{
     cloudevents::Outgoing,
@@ -60,6 +60,7 @@ pub(crate) enum Job {
     Orders,
     OrderStock,
     Reservations,
+    Timers(Service),
 }
 
 impl World {
@@ -199,15 +200,16 @@ impl World {
         let (sender, result) = mpsc::channel();
         let (shutdown, status) = (Shutdown::default(), Status::default());
         let (cluster, stop, shown) = (self.cluster.clone(), shutdown.clone(), status.clone());
-        let run = match job {
-            Job::Goods => deciding::run::<GoodsDecider>,
-            Job::Orders => deciding::run::<OrdersDecider>,
-            Job::OrderStock => reacting::run::<OrderStock>,
-            Job::Reservations => reacting::run::<Reservations>,
+        let run = move || match job {
+            Job::Goods => deciding::run::<GoodsDecider>(&cluster, settings, stop, shown),
+            Job::Orders => deciding::run::<OrdersDecider>(&cluster, settings, stop, shown),
+            Job::OrderStock => reacting::run::<OrderStock>(&cluster, settings, stop, shown),
+            Job::Reservations => reacting::run::<Reservations>(&cluster, settings, stop, shown),
+            Job::Timers(service) => keeping::run(service, &cluster, settings, stop, shown),
         };
         let thread = std::thread::spawn(move || {
             // The receiver is gone when the test is over.
-            let _ = sender.send(run(&cluster, settings, stop, shown));
+            let _ = sender.send(run());
         });
         Running { status, shutdown, thread: Some(thread), result }
     }

@@ -207,7 +207,7 @@ async fn freeze_in_a_transaction(worker: &Worker, cluster: &Cluster, dice: &mut 
 
 /// Where a service's worker writes.
 fn outputs(service: Service) -> Vec<Topic> {
-    let mut outputs = vec![service.events(), service.outcomes()];
+    let mut outputs = vec![service.events(), service.outcomes(), service.timers()];
     if service == Service::Orders {
         outputs.extend(Service::ALL.map(Service::commands));
     }

@@ -42,7 +42,7 @@ impl Layout {
     fn check(&self, service: Service) -> Result<(), Error> {
         let expected_of = service.commands();
         let expected = self.partitions(expected_of);
-        for topic in [service.events(), service.outcomes()] {
+        for topic in [service.events(), service.outcomes(), service.timers()] {
             let partitions = self.partitions(topic);
             if partitions != expected {
                 return Err(Error::PartitionsDiffer { topic, partitions, expected_of, expected });

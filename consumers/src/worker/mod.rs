@@ -1,4 +1,4 @@
-//! The worker runtime: one loop for deciders and reactors. Gather, decode, check, decide, produce, commit.
+//! The worker runtime: one loop for deciders, reactors and keepers of timers. Gather, decode, check, decide, produce, commit.
 //!
 //! A worker is one thread with one consumer and a few transactional producers that take turns. Each batch is one
 //! transaction over all its partitions: what the records lead to, and how far they were read, or neither. (One that leads to
@@ -8,7 +8,7 @@
 //! - [`Worker::run`] is the story, top to bottom.
 //! - [`assignment`] is what is ours, [`consumer`] how it becomes so, [`takeover`] what is done before it is worked on.
 //! - [`transaction`] knows what every failure means. [`points`] lists where a test can make one happen.
-//! - [`deciding`] and [`reacting`] are what a worker does with a record.
+//! - [`deciding`], [`reacting`] and [`keeping`] are what a worker does with a record, or by itself.
 //!
 //! A worker never asks a database, never waits to fill a batch, and never repeats a batch from memory.
 
@@ -16,12 +16,15 @@ mod assignment;
 mod consumer;
 pub mod deciding;
 mod error;
+pub mod groups;
+pub mod keeping;
 mod layout;
 mod owed;
 pub mod points;
 mod processor;
 pub mod reacting;
 mod settings;
+mod store;
 mod takeover;
 mod transaction;
 
@@ -37,6 +40,7 @@ use std::{
 
 use factfold_schemas::{kafka, kafka::Cluster, topics::Topic};
 use fail::fail_point;
+use jiff::Timestamp;
 use rdkafka::{
     Message as _, config::RDKafkaLogLevel, consumer::Consumer as _, error::KafkaError,
     message::BorrowedMessage, types::RDKafkaErrorCode,
@@ -212,12 +216,13 @@ impl<P: Processor> Worker<P> {
             // Before anything is adopted: what was gathered of a partition that was not ours yet is no business of ours.
             batch.retain(|record| self.is_due(record));
             self.adopt_what_was_taken_over(consumer)?;
-            if batch.is_empty() && !self.owed.is_due() {
+            let due = self.processor.due();
+            let next = self.next_offsets(&batch, &due);
+            if next.is_empty() && !self.owed.is_due() {
                 continue;
             }
             fail_point!("worker::gathered");
-            let next = next_offsets(&batch);
-            match self.transact(consumer, &batch, &next) {
+            match self.transact(consumer, &batch, &due, &next) {
                 Ok(written) => self.move_on(&next, &written, batch.len()),
                 Err(failure) => self.recover(consumer, &next, failure)?,
             }
@@ -238,8 +243,7 @@ impl<P: Processor> Worker<P> {
     fn gather<'a>(&mut self, consumer: &'a Consumer) -> Result<Vec<Gathered<'a>>, Error> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        // While a partition is being taken over, its result is as welcome as a record.
-        let mut timeout = Duration::from_millis(if self.assignment.is_taking() { 2 } else { 100 });
+        let mut timeout = self.rest();
         while batch.len() < self.settings.batch_records_max && bytes < self.settings.batch_bytes_max {
             match consumer.poll(timeout) {
                 None => break,
@@ -264,6 +268,14 @@ impl<P: Processor> Worker<P> {
             timeout = Duration::ZERO;
         }
         Ok(batch)
+    }
+
+    /// How long it may wait for a record: until there is something else to do.
+    fn rest(&self) -> Duration {
+        // While a partition is being taken over, its result is as welcome as a record.
+        let longest = Duration::from_millis(if self.assignment.is_taking() { 2 } else { 100 });
+        let until = self.processor.next_due().map(|due| due.duration_since(Timestamp::now()));
+        until.map_or(longest, |until| Duration::try_from(until).unwrap_or_default().min(longest))
     }
 
     /// Forgets what was revoked, and begins to take over what was assigned.
@@ -369,12 +381,21 @@ impl<P: Processor> Worker<P> {
         self.assignment.next(record.partition()).is_some_and(|next| record.message.offset() >= next)
     }
 
+    /// How far the partitions will have come when this batch is done. Where there is something to do without a record, that is
+    /// where they are.
+    fn next_offsets(&self, batch: &[Gathered<'_>], due: &[TopicPartition]) -> BTreeMap<TopicPartition, i64> {
+        let due = due.iter().filter_map(|partition| Some((*partition, self.assignment.next(*partition)?)));
+        let records = batch.iter().map(|record| (record.partition(), record.message.offset() + 1));
+        due.chain(records).collect()
+    }
+
     /// One transaction over all partitions of the batch: what it leads to, and how far it reaches. A batch that leads to
     /// nothing waits for the next one that does.
     fn transact(
         &mut self,
         consumer: &Consumer,
         batch: &[Gathered<'_>],
+        due: &[TopicPartition],
         next: &BTreeMap<TopicPartition, i64>,
     ) -> Result<Written, Failure> {
         let Self { processor, transactions, out, owed, .. } = self;
@@ -384,7 +405,7 @@ impl<P: Processor> Worker<P> {
         {
             process(processor, burst, out)?;
         }
-        if out.is_empty() && !owed.is_due() {
+        if out.is_empty() && due.is_empty() && !owed.is_due() {
             owed.pass(next);
             return Ok(Written::new());
         }
@@ -393,6 +414,7 @@ impl<P: Processor> Worker<P> {
         let lost = || Failure::NothingCommitted(KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost));
         // The fence is the consumer's generation, read right before (rule 4).
         let group = consumer.group_metadata().filter(|_| !consumer.assignment_lost()).ok_or_else(lost)?;
+        processor.act(out).map_err(Failure::Stopped)?;
         let offsets = owed.with(next).into_iter().map(|(partition, next)| (partition, Some(next)));
         fail_point!("worker::before-begin");
         let result = transactions.run(&consumer::list(consumer, offsets), &group, |transaction| {
@@ -488,11 +510,6 @@ fn process<P: Processor>(
             error => Failure::Stopped(error),
         })
     })
-}
-
-/// How far the partitions will have come when this batch is done.
-fn next_offsets(batch: &[Gathered<'_>]) -> BTreeMap<TopicPartition, i64> {
-    batch.iter().map(|record| (record.partition(), record.message.offset() + 1)).collect()
 }
 
 /// librdkafka's log lines, as ours. It reports at `Error` what passes by itself (a broker away), so nothing is louder than

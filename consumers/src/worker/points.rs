@@ -27,6 +27,9 @@ pub const TAKEOVER: [&str; 7] = [
     "worker::adopted",
 ];
 
+/// In a keeper of timers, once for each time that some are due.
+pub const KEEPER: [&str; 3] = ["keeper::picked", "keeper::published", "keeper::committed"];
+
 /// When a partition without an offset has come, which happens once in its life.
 pub const START: &str = "worker::start-owed";
 
@@ -45,10 +48,16 @@ mod tests {
     /// A point that is in no list would be tested by nobody.
     #[test]
     fn the_lists_are_what_is_in_the_code() {
-        let code =
-            [include_str!("mod.rs"), include_str!("transaction.rs"), include_str!("takeover.rs")].concat();
+        let code = [
+            include_str!("mod.rs"),
+            include_str!("transaction.rs"),
+            include_str!("takeover.rs"),
+            include_str!("keeping/mod.rs"),
+        ];
+        let code = code.concat();
         let passed = code.split("fail_point!(\"").skip(1).filter_map(|rest| rest.split('"').next());
-        let listed = BATCH.into_iter().chain(TAKEOVER).chain([START]).chain(RECOVERY).chain(SEEN);
+        let listed =
+            BATCH.into_iter().chain(TAKEOVER).chain(KEEPER).chain([START]).chain(RECOVERY).chain(SEEN);
         assert_eq!(passed.collect::<BTreeSet<_>>(), listed.collect());
     }
 }

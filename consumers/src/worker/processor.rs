@@ -1,4 +1,4 @@
-//! What the loop asks of whatever it feeds: a decider or a reactor. The loop knows transactions and offsets and nothing of
+//! What the loop asks of whatever it feeds: a decider, a reactor, a keeper of timers. The loop knows transactions and offsets and nothing of
 //! commands; a processor knows records and nothing of Kafka.
 
 use std::{collections::HashMap, ops::Range};
@@ -8,6 +8,7 @@ use factfold_schemas::{
     topics::Topic,
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -78,6 +79,22 @@ pub trait Processor: Send + 'static {
 
     /// Stores what is known of a partition that is given up, or that the worker stops working on.
     fn save(&mut self, _: TopicPartition) {}
+
+    /// When it next has something to do by itself, without any record.
+    fn next_due(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Called before each transaction: the partitions in which it has something to do by itself. It does that in the
+    /// transaction, which is fenced for these partitions as for those of the records (rule 4).
+    fn due(&mut self) -> Vec<TopicPartition> {
+        Vec::new()
+    }
+
+    /// What it does by itself in the partitions that it has just named. An error stops the worker.
+    fn act(&mut self, _: &mut Vec<Produce>) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// What this record leads to, within the open transaction. An error stops the worker.
     fn process(&mut self, topic: Topic, record: &Incoming<'_>, out: &mut Vec<Produce>) -> Result<(), Error>;

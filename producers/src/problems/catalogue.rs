@@ -51,6 +51,7 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("outcome-unknown", 504, "It is unknown whether the command was stored", "Repeat it under the same Idempotency-Key (or command id): it takes effect once."),
 
     entry("expired", 409, "The command expired before it was stored", "Send it again with a new id and a later expirytime."),
+    entry("too-far-ahead", 422, "The command is to wait for too long", "A notbefore is at most a year ahead: send it later."),
     entry("command-id-reused", 422, "This id or Idempotency-Key came before with another content", "Use a new key for a new request; repeat a request with the same body."),
     entry("version-mismatch", 412, "It is at another version", "Read it again, decide again, then send the new ETag in If-Match."),
     entry("no-change", 200, "It is so already", "Nothing."),

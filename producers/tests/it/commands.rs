@@ -4,6 +4,7 @@ use factfold_schemas::{
     ids::{GoodsId, OrderId},
     position::Position,
 };
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -91,9 +92,12 @@ async fn one_bad_entry_refuses_the_whole_batch_and_all_that_is_wrong_is_named() 
 async fn what_only_the_system_says_is_refused() {
     let stack = Stack::start().await;
     let gateway = stack.gateway().await;
-    for (name, value) in
-        [("replyto", "0/x"), ("commandposition", "goods.commands/0@1"), ("type", "ReserveStock")]
-    {
+    for (name, value) in [
+        ("replyto", "0/x"),
+        ("commandposition", "goods.commands/0@1"),
+        ("scheduledposition", "goods.commands/0@1"),
+        ("type", "ReserveStock"),
+    ] {
         let mut wrong = event("x");
         wrong[name] = json!(value);
         let (status, problem, _) = problem(post(&gateway, STRUCTURED, &wrong)).await;
@@ -103,6 +107,31 @@ async fn what_only_the_system_says_is_refused() {
     unknown["type"] = json!("SellGoods");
     let (status, _, body) = problem(post(&gateway, STRUCTURED, &unknown)).await;
     assert_eq!((status, &body["errors"][0]["pointer"]), (422, &json!("#/type")));
+}
+
+/// A command can wait for its time, in every mode, but for a year at most and not until it has expired.
+#[tokio::test]
+async fn a_command_can_be_sent_for_later() {
+    let stack = Stack::start().await;
+    let gateway = stack.gateway().await;
+    let hours = |hours| (Timestamp::now() + SignedDuration::from_hours(hours)).to_string();
+    let (soon, later) = (hours(1), hours(2));
+    let mut event = event("later");
+    event["notbefore"] = json!(soon);
+    event["expirytime"] = json!(later);
+    let answer = post(&gateway, STRUCTURED, &event).send().await.expect("an answer");
+    assert_eq!(answer.status(), 202);
+    let header = stack.decider.seen(1).await[0].header.clone();
+    let times = [header.not_before, header.expires].map(|time| time.expect("a time").to_string());
+    assert_eq!(times, [soon.clone(), later]);
+
+    for (name, value) in [("notbefore", hours(24 * 367)), ("notbefore", "soon".into()), ("expirytime", soon)]
+    {
+        let mut wrong = event.clone();
+        wrong[name] = json!(value);
+        let (status, _, body) = problem(post(&gateway, BATCH, &json!([wrong]))).await;
+        assert_eq!((status, &body["errors"][0]["pointer"]), (422, &json!(format!("#/0/{name}"))), "{body}");
+    }
 }
 
 #[tokio::test]

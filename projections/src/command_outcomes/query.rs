@@ -25,7 +25,7 @@ pub struct CommandOutcome {
     pub command: Option<String>,
     /// Where the client stored the command.
     pub stored: Position,
-    /// The record that was decided: another one when the command was forwarded.
+    /// The record that was decided: another one when the command was forwarded, or had waited for its time.
     pub decided: Position,
     /// The broker's time of the command.
     pub decided_at: Timestamp,
@@ -68,10 +68,11 @@ pub(crate) async fn trace_at(database: &PgPool, decided: Position) -> Result<Opt
     row.as_ref().map(trace).transpose()
 }
 
-/// The trace of the copy of the command that was stored here and forwarded.
+/// The trace of the copy of the command that was stored here and forwarded; when that waited for its time, of the last one.
 pub(crate) async fn copy_of(database: &PgPool, stored: Position) -> Result<Option<Trace>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT decided, status, forwarded_to, after FROM command_outcomes WHERE stored = $1 AND stored <> decided",
+        "SELECT decided, status, forwarded_to, after FROM command_outcomes WHERE stored = $1 AND stored <> decided
+         ORDER BY status = 'scheduled' LIMIT 1",
     )
     .bind(stored.to_string())
     .fetch_optional(database)
@@ -88,8 +89,9 @@ fn trace(row: &PgRow) -> Result<Trace, sqlx::Error> {
     Ok(Trace { decided: required(row, "decided")?, kind })
 }
 
-/// What became of the command with this id, stored `at` this position where that is known. Where it was forwarded, what
-/// became of the copy; where it was a repeat, what became of the first. `None` while that is not folded.
+/// What became of the command with this id, stored `at` this position where that is known. Where it was forwarded, or had
+/// waited for its time, what became of the copy; where it was a repeat, what became of the first. `None` while that is not
+/// folded.
 ///
 /// Ids are unique within their source and stream only: without a position it is the earliest that bears the id.
 pub(crate) async fn find(
@@ -104,10 +106,10 @@ pub(crate) async fn find(
     let Some(row) = row else { return Ok(None) };
     match row.try_get::<Option<&str>, _>("first")? {
         None => outcome(&row, &row).map(Some),
-        Some(first) => match by_decided(database, first).await? {
-            None => Ok(None),
-            Some(first) => outcome(&row, &first).map(Some),
-        },
+        Some(first) => {
+            let first = last_of(database, first).await?;
+            first.map(|first| outcome(&row, &first)).transpose()
+        }
     }
 }
 
@@ -118,7 +120,8 @@ async fn by_position(database: &PgPool, id: &str, at: &str) -> Result<Option<PgR
              UNION ALL
              SELECT * FROM command_outcomes WHERE stored = $1 AND stored <> decided
          ) AS traces
-         WHERE command_id = $2 AND status <> 'forwarded'",
+         WHERE command_id = $2 AND status <> 'forwarded'
+         ORDER BY status = 'scheduled' LIMIT 1",
     )
     .bind(at)
     .bind(id)
@@ -129,18 +132,26 @@ async fn by_position(database: &PgPool, id: &str, at: &str) -> Result<Option<PgR
 async fn earliest(database: &PgPool, id: &str) -> Result<Option<PgRow>, sqlx::Error> {
     sqlx::query(
         "SELECT * FROM command_outcomes WHERE command_id = $1 AND status <> 'forwarded'
-         ORDER BY status = 'repeated', decided_at LIMIT 1",
+         ORDER BY status = 'repeated', status = 'scheduled', decided_at LIMIT 1",
     )
     .bind(id)
     .fetch_optional(database)
     .await
 }
 
-async fn by_decided(database: &PgPool, decided: &str) -> Result<Option<PgRow>, sqlx::Error> {
-    sqlx::query("SELECT * FROM command_outcomes WHERE decided = $1")
-        .bind(decided)
-        .fetch_optional(database)
-        .await
+/// The row of the record that was decided here; where that waited for its time, of its copy, once there is one.
+async fn last_of(database: &PgPool, decided: &str) -> Result<Option<PgRow>, sqlx::Error> {
+    sqlx::query(
+        "SELECT last.* FROM command_outcomes AS first
+         JOIN command_outcomes AS last
+           ON last.decided = first.decided
+              OR (first.status = 'scheduled' AND last.stored = first.stored AND last.stored <> last.decided)
+         WHERE first.decided = $1 AND last.status <> 'forwarded'
+         ORDER BY last.status = 'scheduled' LIMIT 1",
+    )
+    .bind(decided)
+    .fetch_optional(database)
+    .await
 }
 
 /// The outcome of the command in `row`, with the answer that the one in `first` got.
@@ -165,6 +176,7 @@ fn answer(row: &PgRow) -> Result<Answer, sqlx::Error> {
         "accepted" => Answer::Accepted { version: version(row, "version")? },
         "rejected" => Answer::Rejected { rejection: row.try_get::<Json<Rejection>, _>("rejection")?.0 },
         "no-change" => Answer::NoChange,
+        "scheduled" => Answer::Scheduled { due: time(row, "due")? },
         "dead-lettered" => Answer::DeadLettered {
             reason: DeadLetterReason { name: row.try_get("reason")?, detail: row.try_get("detail")? },
         },

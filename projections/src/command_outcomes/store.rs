@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use factfold_schemas::record::{DeadLettered, Forwarded, NoChange, Outcome, Rejected, Repeated};
+use factfold_schemas::record::{DeadLettered, Forwarded, NoChange, Outcome, Rejected, Repeated, Scheduled};
+use jiff::Timestamp;
 use sqlx::PgConnection;
 
 use super::fold::{Row, Rows, What};
@@ -19,6 +20,7 @@ struct Columns<'a> {
     rejection: Option<String>,
     first: Option<String>,
     forwarded_to: Option<i32>,
+    due: Option<Timestamp>,
     after: Option<String>,
 }
 
@@ -50,6 +52,9 @@ impl<'a> Columns<'a> {
             Outcome::Forwarded(Forwarded { from: _, to }) => {
                 Self { status: "forwarded", forwarded_to: Some(*to), ..columns }
             }
+            Outcome::Scheduled(Scheduled { command, due }) => {
+                Self { status: "scheduled", command: Some(command), due: Some(*due), ..columns }
+            }
             Outcome::DeadLettered(DeadLettered { reason }) => Self {
                 status: "dead-lettered",
                 reason: Some(&reason.name),
@@ -77,14 +82,16 @@ pub(crate) async fn rows<'a>(
     let written: Vec<String> = sqlx::query_scalar(
         "INSERT INTO command_outcomes
              (decided, stored, command_id, source, stream, decided_at, auth_kind, auth_id, correlation,
-              status, command, version, reason, detail, rejection, first, forwarded_to, after)
+              status, command, version, reason, detail, rejection, first, forwarded_to, due, after)
          SELECT decided, stored, command_id, source, stream, decided_at, auth_kind, auth_id, correlation,
-                status, command, version, reason, detail, rejection::JSONB, first, forwarded_to, after
+                status, command, version, reason, detail, rejection::JSONB, first, forwarded_to, due, after
          FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TIMESTAMPTZ[],
                      $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::TEXT[], $11::TEXT[], $12::BIGINT[],
-                     $13::TEXT[], $14::TEXT[], $15::TEXT[], $16::TEXT[], $17::INTEGER[], $18::TEXT[])
+                     $13::TEXT[], $14::TEXT[], $15::TEXT[], $16::TEXT[], $17::INTEGER[], $18::TIMESTAMPTZ[],
+                     $19::TEXT[])
              AS r (decided, stored, command_id, source, stream, decided_at, auth_kind, auth_id, correlation,
-                   status, command, version, reason, detail, rejection, first, forwarded_to, after)
+                   status, command, version, reason, detail, rejection, first, forwarded_to, due,
+                   after)
          ON CONFLICT (decided) DO NOTHING
          RETURNING decided",
     )
@@ -105,6 +112,7 @@ pub(crate) async fn rows<'a>(
     .bind(each(&columns, |row| row.rejection.as_deref()))
     .bind(each(&columns, |row| row.first.as_deref()))
     .bind(each(&columns, |row| row.forwarded_to))
+    .bind(each(&columns, |row| row.due.map(Time)))
     .bind(each(&columns, |row| row.after.as_deref()))
     .fetch_all(connection)
     .await?;

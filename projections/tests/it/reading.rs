@@ -5,7 +5,9 @@ use factfold_schemas::{
     ids::{GoodsId, OrderId, UserId},
     orders::Status,
     position::Position,
-    record::{Answer, DeadLetterReason, DeadLettered, Forwarded, Outcome, Rejected, Repeated},
+    record::{
+        Answer, DeadLetterReason, DeadLettered, Forwarded, NoChange, Outcome, Rejected, Repeated, Scheduled,
+    },
     rejection::{Rejection, RejectionKind},
     topics::Service,
 };
@@ -81,7 +83,7 @@ fn sorted(mut ids: Vec<OrderId>) -> Vec<OrderId> {
     ids
 }
 
-/// The outcome of a command is that of its copy where it was forwarded, and that of the first where it was a repeat.
+/// The outcome of a command is that of its copy where it was forwarded or had waited, and that of the first where it was a repeat.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_is_followed_to_its_answer() {
     let world = World::new().await;
@@ -120,6 +122,32 @@ async fn an_outcome_is_followed_to_its_answer() {
     let found =
         reads.command(&cause(again).command_id, Some(again)).await.expect("Postgres").expect("decided");
     assert_eq!((found.answer, found.repeated, found.decided), (Answer::Accepted { version: 1 }, true, again));
+
+    // Put off; then decided, which a repeat of the first is told too.
+    let (id, due) = ("later".to_owned(), "2026-11-23T10:15:00Z".parse().expect("a time"));
+    let waits = Outcome::Scheduled(Scheduled { command: "PayOrder".to_owned(), due });
+    let first = world.store(Service::Orders, &stream).await;
+    let mut outcome = recorded(&stream, first, waits);
+    outcome.cause.command_id = id.clone();
+    world.record_outcome(outcome).await;
+    let repeat = world.store(Service::Orders, &stream).await;
+    let repeated = Repeated { command: "PayOrder".to_owned(), first };
+    world.record_outcome(recorded(&stream, repeat, Outcome::Repeated(repeated))).await;
+    let copy = world.store(Service::Orders, &stream).await;
+    let mut outcome = recorded(&stream, copy, Outcome::NoChange(NoChange { command: "PayOrder".to_owned() }));
+    (outcome.cause.command_id, outcome.cause.stored) = (id.clone(), first);
+    let asked = [(id.clone(), Some(first)), (id, None), (cause(repeat).command_id, Some(repeat))];
+    for answer in [Answer::Scheduled { due }, Answer::NoChange] {
+        world.see(&reads, Projection::CommandOutcomes, repeat).await;
+        for (id, at) in &asked {
+            let found = reads.command(id, *at).await.expect("Postgres").expect("decided");
+            assert_eq!((found.answer, found.stored), (answer.clone(), at.unwrap_or(first)));
+        }
+        if answer != Answer::NoChange {
+            world.record_outcome(outcome.clone()).await;
+            world.see(&reads, Projection::CommandOutcomes, copy).await;
+        }
+    }
 
     // Refused, and unreadable.
     let rejection = Rejection {

@@ -15,7 +15,8 @@ pub fn check<D: Decider>(log: &ServiceLog<D>, quiet: bool, report: &mut Report) 
     let (traces, commands) = (log.traces(), log.commands_by_position());
     let mut copies = BTreeMap::<Position, Vec<&Command>>::new();
     for command in &log.commands {
-        if let Some(from) = command.header().forwarded_from {
+        let header = command.header();
+        if let Some(from) = header.forwarded_from.filter(|_| header.scheduled_from.is_none()) {
             copies.entry(from).or_default().push(command);
         }
     }

@@ -11,5 +11,6 @@ pub mod redeciding;
 pub mod requests;
 pub mod reservations;
 pub mod stock;
+pub mod timers;
 pub mod told;
 pub mod traces;

@@ -80,6 +80,12 @@ fn with_outcome(row: OutcomeRow, outcome: &Outcome) -> OutcomeRow {
         Outcome::Forwarded(forwarded) => {
             OutcomeRow { status: "forwarded".to_owned(), forwarded_to: Some(forwarded.to), ..row }
         }
+        Outcome::Scheduled(scheduled) => OutcomeRow {
+            status: "scheduled".to_owned(),
+            command: Some(scheduled.command),
+            due_ms: Some(scheduled.due.as_millisecond()),
+            ..row
+        },
         Outcome::DeadLettered(dead) => OutcomeRow {
             status: "dead-lettered".to_owned(),
             reason: Some(dead.reason.name),

@@ -10,6 +10,7 @@ use factfold_schemas::{
     position::Position,
     topics::Service,
 };
+use jiff::{SignedDuration, Timestamp};
 use rdkafka::{
     message::OwnedHeaders,
     producer::{FutureProducer, FutureRecord},
@@ -130,10 +131,11 @@ fn meddle(load: &Load, dice: &mut Dice) -> Option<Plain> {
     })
 }
 
-/// The same command two or three times, or another under its name, or one that comes too late.
+/// The same command two or three times, or another under its name, or one that comes too late, or too early.
 fn again(load: &Load, dice: &mut Dice) -> Vec<Plain> {
     let first = adjust(load, dice).with("ce_id", Uuid::new_v4().to_string());
-    match dice.roll(6) {
+    let soon = Timestamp::now() + SignedDuration::from_millis(dice.roll(3_000) as i64);
+    match dice.roll(8) {
         0 => {
             let mut other = first.clone();
             other.value = Some(json!({ "delta": 77, "reason": "another" }).to_string().into_bytes());
@@ -142,6 +144,8 @@ fn again(load: &Load, dice: &mut Dice) -> Vec<Plain> {
         1 => vec![first.with("ce_expirytime", "2020-01-01T00:00:00Z")],
         2 => vec![first.with("ce_expectedversion", dice.roll(20).to_string())],
         3 => vec![first.clone(), first.clone(), first],
+        4 => vec![first.with("ce_notbefore", soon.to_string())],
+        5 => vec![first.with("ce_notbefore", soon.to_string()); 2],
         _ => vec![first.clone(), first],
     }
 }

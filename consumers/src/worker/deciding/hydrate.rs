@@ -123,7 +123,8 @@ impl<D: Decider> Partition<D> {
         let last = self.progress.gave_events.unwrap_or(-1);
         let identity = Identity::new(stream.as_str(), &cause.source, &cause.command_id);
         let first = self.repeats.get(identity, cause.time.as_millisecond());
-        match first {
+        // What waited for its time had no effect yet.
+        match first.filter(|first| !first.waits()) {
             Some(first) if first.decided != offset && self.repeats.had(first, offset) => Err(format!(
                 "command {} took effect twice, decided at offsets {} and {offset}",
                 cause.command_id, first.decided
@@ -142,6 +143,7 @@ impl<D: Decider> Partition<D> {
             Outcome::Rejected(rejected) if rejected.rejection.name == COMMAND_ID_REUSED => None,
             Outcome::Rejected(rejected) => Some(FirstOutcome::Rejected(Arc::new(rejected.rejection))),
             Outcome::NoChange(_) => Some(FirstOutcome::NoChange),
+            Outcome::Scheduled(scheduled) => Some(FirstOutcome::scheduled(scheduled.due)),
             Outcome::Repeated(_) | Outcome::Forwarded(_) | Outcome::DeadLettered(_) => None,
         };
         if let Some((first, stream)) = first.zip(stream) {

@@ -10,10 +10,15 @@ use factfold_schemas::topics::Topic;
 
 use super::{
     partition::{Partition, Trail},
-    store::{Fault, Meta},
     streams::Streams,
 };
-use crate::{decider::Decider, worker::error::Error};
+use crate::{
+    decider::Decider,
+    worker::{
+        error::Error,
+        store::{Fault, Meta},
+    },
+};
 
 /// Until so many changes are gathered, storing them waits …
 const CHANGES_MAX: usize = 2_000;
@@ -74,7 +79,7 @@ impl<D: Decider> Partition<D> {
             );
             return shelf.clear();
         }
-        shelf.repeats(|identity, first| self.repeats.found(identity, first))?;
+        shelf.repeats(|(identity, first)| self.repeats.found(identity, first))?;
         self.is_resumed = true;
         self.streams = Streams::in_store();
         self.progress = meta.progress;

@@ -3,14 +3,13 @@
 //!
 //! - [`Deciding::process`] is that story.
 //! - [`partition`] is what is known of a partition: [`streams`], the aggregates, and [`repeats`], the commands decided lately.
-//! - [`hydrate`] folds it from the log; [`keep`] and [`store`] keep a copy of it on disk.
+//! - [`hydrate`] folds it from the log; [`keep`] and [`store`](super::store) keep a copy of it on disk.
 
 mod hydrate;
 mod keep;
 mod partition;
 mod read;
 mod repeats;
-mod store;
 mod streams;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -18,19 +17,21 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use factfold_schemas::{
     cloudevents::Incoming,
     codec::{Named as _, decode},
-    command::{Digest, Header},
+    command::{Digest, Header, NOT_BEFORE_MAX},
     ids::StreamId,
     kafka::Cluster,
     partitioner::partition_of,
     position::Position,
     record::{
         Answer, Cause, DeadLetterReason, DeadLettered, Forwarded, NoChange, Outcome, RecordedOutcome,
-        Rejected, Repeated, Reply, dead_letter, event_record,
+        Rejected, Repeated, Reply, Scheduled, dead_letter, event_record,
     },
     rejection::{Common, Reject as _, Rejection, RejectionKind},
+    timer::Timer,
     topics::Topic,
 };
 use factfold_vault::{Unprotected, Vault, VaultError};
+use jiff::Timestamp;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rustc_hash::FxHashMap;
 use serde_json::Value;
@@ -40,13 +41,13 @@ use self::{
     partition::Limits,
     read::{Read, Unreadable, read},
     repeats::{First, FirstOutcome, Identity, timestamp},
-    store::{Binding, Store},
 };
 use super::{
     Settings, Shutdown, Status,
     error::Error,
     layout::Layout,
     processor::{Processor, Produce, Target, TopicPartition, Written},
+    store::{Binding, Store},
 };
 use crate::decider::{Asked, Decider, Entry, Events};
 
@@ -212,7 +213,7 @@ struct Desk<'a, D: Decider> {
 }
 
 impl<D: Decider> Desk<'_, D> {
-    /// The command lies where its key belongs: a repeat gets the first one's answer, a new one is decided.
+    /// The command lies where its key belongs: a repeat gets the first one's answer, a new one is decided once it is due.
     fn settle(&mut self, command: Read<'_>) -> Result<(), Error> {
         let Read { stream, header, type_name, value } = command;
         let digest = Digest::of(&type_name, &value);
@@ -225,7 +226,9 @@ impl<D: Decider> Desk<'_, D> {
         };
         self.partition.load(id)?;
         let identity = Identity::of(stream.as_str(), &header);
-        if let Some(first) = self.partition.first(identity, self.record.timestamp_ms).cloned() {
+        if let Some(first) = self.partition.first(identity, self.record.timestamp_ms).cloned()
+            && !self.is_published_by(&first, &header, digest)
+        {
             self.repeat(id, stream, &header, cause, type_name, first);
             return Ok(());
         }
@@ -236,6 +239,13 @@ impl<D: Decider> Desk<'_, D> {
                 return Ok(());
             }
         };
+        if let Some(due) = put_off(&header, cause.time) {
+            self.schedule(id, Read { stream, header, type_name, value }, due, cause);
+            let (decided, at_ms) = (self.at.offset, self.record.timestamp_ms);
+            let outcome = FirstOutcome::scheduled(due);
+            self.partition.remember(identity, First { digest, decided, at_ms, outcome });
+            return Ok(());
+        }
         let protected = self.protect(id, &mut message)?;
         let remembered = match protected.and_then(|()| self.decide(id, &message, &header, &cause)) {
             Ok(events) => {
@@ -287,6 +297,10 @@ impl<D: Decider> Desk<'_, D> {
         cause: &Cause,
     ) -> Result<Events<D::Event>, Arc<Rejection>> {
         let entry = self.partition.entry(id);
+        let latest = cause.time + NOT_BEFORE_MAX;
+        if let Some(not_before) = header.not_before.filter(|not_before| *not_before > latest) {
+            return Err(Arc::new(Common::TooFarAhead { not_before, latest }.to_rejection()));
+        }
         if let Some(expired_at) = header.expires.filter(|expires| *expires <= cause.time) {
             return Err(Arc::new(Common::Expired { expired_at }.to_rejection()));
         }
@@ -304,6 +318,23 @@ impl<D: Decider> Desk<'_, D> {
             }
             _ => decision,
         }
+    }
+
+    /// The command is not due yet: it waits among the timers, and comes again. By which clock it came too early does not
+    /// matter, since it is this one that counts: the broker's, of the record.
+    fn schedule(&mut self, id: D::Id, command: Read<'_>, due: Timestamp, cause: Cause) {
+        let Read { stream, header, type_name, value } = command;
+        let (timer, digest) = (Timer { due, scheduled: self.at }, cause.digest);
+        self.reply(id, &header, digest, Answer::Scheduled { due }, false);
+        let record = timer.record(header, D::SERVICE, &stream, &type_name, value.into_owned());
+        self.produce(D::SERVICE.timers(), record);
+        self.outcome(Some(stream), cause, Outcome::Scheduled(Scheduled { command: type_name, due }));
+    }
+
+    /// Whether this is the copy, published by a timer, of a first that waited for its time.
+    fn is_published_by(&self, first: &First, header: &Header, digest: Digest) -> bool {
+        let scheduled = Position { offset: first.decided, ..self.at };
+        first.waits() && first.digest == digest && header.scheduled_from == Some(scheduled)
     }
 
     /// Writes the events and moves the draft on. Returns the version of the last.
@@ -442,6 +473,11 @@ impl<D: Decider> Desk<'_, D> {
     }
 }
 
+/// The time of a command that is to be decided later, though not too late.
+fn put_off(header: &Header, now: Timestamp) -> Option<Timestamp> {
+    header.not_before.filter(|due| now < *due && *due <= now + NOT_BEFORE_MAX)
+}
+
 /// The beginning of a text from outside, for a message.
 fn shown(text: &str) -> String {
     text.chars().take(100).collect()
@@ -465,6 +501,9 @@ fn reason(name: &str, detail: &str) -> DeadLetterReason {
 
 #[cfg(test)]
 mod bench;
+#[cfg(test)]
+#[path = "scheduled_test.rs"]
+mod scheduled_tests;
 #[cfg(test)]
 #[path = "stored_test.rs"]
 mod stored_tests;

@@ -10,12 +10,15 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::{
     repeats::{First, Identity, Repeats},
-    store::{Binding, Progress, Shelf},
     streams::Streams,
 };
 use crate::{
     decider::{Decider, Entry},
-    worker::{processor::Mark, settings::Settings},
+    worker::{
+        processor::Mark,
+        settings::Settings,
+        store::{Binding, Progress, Shelf},
+    },
 };
 
 /// One partition of a service.

@@ -64,6 +64,24 @@ pub(super) enum FirstOutcome {
     NoChange,
     /// A rule was broken.
     Rejected(#[serde(with = "as_json")] Arc<Rejection>),
+    /// It waits for its time.
+    Scheduled {
+        /// In microseconds since 1970.
+        due_us: i64,
+    },
+}
+
+impl FirstOutcome {
+    pub(super) fn scheduled(due: Timestamp) -> Self {
+        Self::Scheduled { due_us: due.as_microsecond() }
+    }
+}
+
+impl First {
+    /// Whether it waits for its time: then a copy of it comes, which is no repeat.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.outcome, FirstOutcome::Scheduled { .. })
+    }
 }
 
 impl From<FirstOutcome> for Answer {
@@ -73,6 +91,10 @@ impl From<FirstOutcome> for Answer {
             FirstOutcome::NoChange => Self::NoChange,
             FirstOutcome::Rejected(rejection) => {
                 Self::Rejected { rejection: Arc::unwrap_or_clone(rejection) }
+            }
+            FirstOutcome::Scheduled { due_us } => {
+                // It was made of a timestamp.
+                Self::Scheduled { due: Timestamp::from_microsecond(due_us).unwrap_or_default() }
             }
         }
     }

@@ -155,6 +155,7 @@ struct Desk<'a> {
 struct Summary {
     accepted: u64,
     unchanged: u64,
+    scheduled: u64,
     rejected: u64,
     dead_lettered: u64,
     unanswered: u64,
@@ -220,6 +221,7 @@ impl Desk<'_> {
         let count = match &outcome.fate {
             Fate::Decided(Decided { answer: Answer::Accepted { .. }, .. }) => &mut self.summary.accepted,
             Fate::Decided(Decided { answer: Answer::NoChange, .. }) => &mut self.summary.unchanged,
+            Fate::Decided(Decided { answer: Answer::Scheduled { .. }, .. }) => &mut self.summary.scheduled,
             Fate::Decided(Decided { answer: Answer::Rejected { .. }, .. }) => &mut self.summary.rejected,
             Fate::Decided(Decided { answer: Answer::DeadLettered { .. }, .. }) => {
                 &mut self.summary.dead_lettered
@@ -278,6 +280,7 @@ impl Summary {
         let counts = [
             (self.accepted, "accepted"),
             (self.unchanged, "changed nothing"),
+            (self.scheduled, "scheduled"),
             (self.rejected, "rejected"),
             (self.dead_lettered, "dead letters"),
             (self.unanswered, "unanswered"),

@@ -92,6 +92,9 @@ impl Outcome {
             Fate::Decided(Decided { answer: Answer::NoChange, .. }) => {
                 format!("no change  {stream}  {position}")
             }
+            Fate::Decided(Decided { answer: Answer::Scheduled { due }, .. }) => {
+                format!("scheduled  {stream}  {due}  {position}")
+            }
             Fate::Decided(_) | Fate::Open { .. } => format!("{}\n  {stream}  {position}", self.complaint()),
         }
     }
@@ -115,10 +118,13 @@ impl Outcome {
         }
     }
 
-    /// The exit code: 0 accepted, 1 refused, 3 not known.
+    /// The exit code: 0 accepted (now, or to be decided later), 1 refused, 3 not known.
     pub(super) fn code(&self) -> u8 {
         match &self.fate {
-            Fate::Decided(Decided { answer: Answer::Accepted { .. } | Answer::NoChange, .. }) => 0,
+            Fate::Decided(Decided {
+                answer: Answer::Accepted { .. } | Answer::NoChange | Answer::Scheduled { .. },
+                ..
+            }) => 0,
             Fate::Decided(_) => 1,
             Fate::Open { .. } => 3,
         }

@@ -1,5 +1,5 @@
-//! The store: what a decider's worker knows, on disk beside the log (rule 17), so that a takeover folds only the end of a
-//! history, and memory holds only the aggregates that are used.
+//! The store: what a worker knows, on disk beside the log (rule 17). With it a decider's takeover folds only the end of a
+//! history, and its memory holds only the aggregates that are used; and a keeper of timers holds only when they are due.
 //!
 //! It is a cache of the log. Nothing is lost with it, so nothing waits for a disk, and nothing is repaired: whatever does not
 //! fit, cannot be read or cannot be written is thrown away, and the worker goes on without. It must never be a reason not to

@@ -1,6 +1,7 @@
 //! One partition's part of the store.
 //!
-//! Keys: `m`, how far it is and of what; `s` + id, an aggregate; `r` + offset, a command that was decided lately.
+//! Keys: `m`, how far it is and of what; `s` + id, an aggregate; `r` + offset, a command that was decided lately; `t` + offset,
+//! a command that waits for its time.
 
 use std::{sync::Arc, sync::PoisonError, time::Instant};
 
@@ -8,7 +9,6 @@ use fjall::{Keyspace, OwnedWriteBatch};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Lease, Meta, Store};
-use crate::worker::deciding::repeats::{First, Identity};
 
 const META: &[u8] = b"m";
 
@@ -57,25 +57,36 @@ impl Shelf {
         &self,
         id: &I,
     ) -> Result<Option<E>, Fault> {
+        self.get(aggregate_key(id))
+    }
+
+    /// The command that a timer will publish.
+    pub(in super::super) fn timer<T: DeserializeOwned>(&self, scheduled: i64) -> Result<Option<T>, Fault> {
+        self.get(timer_key(scheduled))
+    }
+
+    fn get<T: DeserializeOwned>(&self, key: Vec<u8>) -> Result<Option<T>, Fault> {
         if self.is_broken() {
             return Err(Fault::Broken);
         }
-        let Some(bytes) = self.keyspace.get(aggregate_key(id)).map_err(|error| self.broken(&error))? else {
+        let Some(bytes) = self.keyspace.get(key).map_err(|error| self.broken(&error))? else {
             return self.mine(None);
         };
         let entry = decode(&bytes);
         self.mine(())?;
-        entry.map(Some).ok_or_else(|| self.broken(&"an aggregate has another form than its version says"))
+        entry.map(Some).ok_or_else(|| self.broken(&"what is stored has another form than its version says"))
     }
 
     /// The commands decided lately, oldest first.
-    pub(in super::super) fn repeats(&self, mut each: impl FnMut(Identity, First)) -> Result<(), Fault> {
+    pub(in super::super) fn repeats<T: DeserializeOwned>(
+        &self,
+        mut each: impl FnMut(T),
+    ) -> Result<(), Fault> {
         for guard in self.keyspace.prefix(b"r") {
             let value = guard.value().map_err(|error| self.broken(&error))?;
             let read = decode(&value);
             self.mine(())?;
-            let (identity, first) = read.ok_or_else(|| self.broken(&"a decided command has another form"))?;
-            each(identity, first);
+            each(read.ok_or_else(|| self.broken(&"a decided command has another form"))?);
         }
         Ok(())
     }
@@ -120,17 +131,22 @@ impl Shelf {
 impl Writes {
     /// This aggregate is now so, or no more.
     pub(in super::super) fn aggregate<I: Serialize, E: Serialize>(&mut self, id: &I, entry: Option<&E>) {
-        match entry {
-            Some(entry) => self.batch.insert(&self.keyspace, aggregate_key(id), encode(entry)),
-            None => self.batch.remove(&self.keyspace, aggregate_key(id)),
-        }
+        self.set(aggregate_key(id), entry);
     }
 
     /// This command is to be remembered, or forgotten.
-    pub(in super::super) fn repeat(&mut self, decided: i64, first: Option<(Identity, &First)>) {
-        let key = repeat_key(decided);
-        match first {
-            Some(first) => self.batch.insert(&self.keyspace, key, encode(&first)),
+    pub(in super::super) fn repeat<T: Serialize>(&mut self, decided: i64, first: Option<T>) {
+        self.set(repeat_key(decided), first);
+    }
+
+    /// This command waits, or no more.
+    pub(in super::super) fn timer<T: Serialize>(&mut self, scheduled: i64, command: Option<T>) {
+        self.set(timer_key(scheduled), command);
+    }
+
+    fn set<T: Serialize>(&mut self, key: Vec<u8>, value: Option<T>) {
+        match value {
+            Some(value) => self.batch.insert(&self.keyspace, key, encode(&value)),
             None => self.batch.remove(&self.keyspace, key),
         }
     }
@@ -147,6 +163,10 @@ fn aggregate_key<I: Serialize>(id: &I) -> Vec<u8> {
 
 fn repeat_key(decided: i64) -> Vec<u8> {
     [&[b'r'][..], &decided.to_be_bytes()].concat()
+}
+
+fn timer_key(scheduled: i64) -> Vec<u8> {
+    [&[b't'][..], &scheduled.to_be_bytes()].concat()
 }
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
