@@ -106,12 +106,12 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// The private key that signs access tokens.
     pub key_file: Option<PathBuf>,
+    /// The secrets that seal personal data.
+    pub sealing_file: Option<PathBuf>,
     /// The certificate of the HTTP API in PEM, with those that lead up to its issuer's. Then it speaks TLS.
     pub tls_cert_file: Option<PathBuf>,
     /// The private key of that certificate, in PEM. Both files are read again when they change.
     pub tls_key_file: Option<PathBuf>,
-    /// The secrets that seal personal data.
-    pub sealing_file: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -140,9 +140,9 @@ impl Default for Settings {
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
             key_file: None,
+            sealing_file: None,
             tls_cert_file: None,
             tls_key_file: None,
-            sealing_file: None,
         }
     }
 }

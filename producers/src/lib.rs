@@ -12,6 +12,7 @@
 
 pub mod access;
 mod answers;
+pub mod documents;
 mod envelopes;
 mod freshness;
 mod gateway;

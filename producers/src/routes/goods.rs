@@ -1,5 +1,7 @@
 //! Goods: everyone sees them, merchants change them.
 
+pub(super) mod described;
+
 use axum::extract::{OriginalUri, Request, State};
 use factfold_projections::{GoodsFilter, Projection};
 use factfold_schemas::{
@@ -7,6 +9,7 @@ use factfold_schemas::{
     ids::{Goods, GoodsId},
     rejection::Reject,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -81,11 +84,15 @@ async fn send(
 }
 
 /// What can be asked of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListParameters {
+    /// How many at most.
+    #[schemars(range(min = 1, max = 200))]
     limit: Option<u16>,
+    /// `next` of the page before.
     after: Option<String>,
+    /// Only what is sold no more, or only what still is.
     discontinued: Option<bool>,
 }
 

@@ -1,6 +1,8 @@
 //! Orders: customers place, pay and cancel their own; merchants give money back. Whose an order is, is for the decider
 //! and the read model to say; to others it is not there.
 
+pub(super) mod described;
+
 use axum::extract::{OriginalUri, Request, State};
 use factfold_projections::{OrderFilter, Projection};
 use factfold_schemas::{
@@ -9,6 +11,7 @@ use factfold_schemas::{
     orders::{self, Order, Status},
     rejection::Reject,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -96,12 +99,17 @@ fn to_problem(refused: Refused) -> Problem {
 }
 
 /// What can be asked of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListParameters {
+    /// How many at most.
+    #[schemars(range(min = 1, max = 200))]
     limit: Option<u16>,
+    /// `next` of the page before.
     after: Option<String>,
+    /// Only those with this status.
     status: Option<Status>,
+    /// Only those with these goods.
     goods_id: Option<GoodsId>,
 }
 
@@ -122,9 +130,10 @@ pub(super) async fn list(
 }
 
 /// What can be asked of one order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShowParameters {
+    /// Wait for this status or a final one, 30 seconds at most.
     until: Option<Status>,
 }
 

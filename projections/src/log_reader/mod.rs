@@ -151,8 +151,14 @@ impl Log {
 
     /// How many partitions a topic has, by its name in Kafka.
     pub fn partitions(&self, name: &str) -> Result<i32, LogError> {
-        let partitions = self.partitions.get(name).copied().filter(|count| *count > 0);
-        partitions.ok_or_else(|| LogError::NoTopic(name.to_owned()))
+        if let Some(known) = self.partitions.get(name).copied().filter(|count| *count > 0) {
+            return Ok(known);
+        }
+        // It may have been made since.
+        let metadata = self.client.fetch_metadata(Some(name), PATIENCE);
+        let metadata = metadata.doing_with(|| format!("asking for the topic {name}"))?;
+        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len() as i32);
+        if partitions > 0 { Ok(partitions) } else { Err(LogError::NoTopic(name.to_owned())) }
     }
 
     /// Where to begin and end in each partition of these topics (or in `only` one). Positions name their partition exactly;
