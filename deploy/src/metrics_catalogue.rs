@@ -14,7 +14,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const METRICS: [(Kind, &str, &str); 24] = [
+const METRICS: [(Kind, &str, &str); 26] = [
     (Gauge, "factfold_lag_records", "Records of a partition that the workers' group has not decided yet."),
     (Gauge, "factfold_kafka_up", "1 while Kafka answers, 0 while it does not."),
     (Counter, "factfold_records_total", "Records that a group of workers has taken in."),
@@ -33,6 +33,8 @@ const METRICS: [(Kind, &str, &str); 24] = [
     (Histogram, "factfold_timer_lateness_seconds", "How long after its time a command was published."),
     (Counter, "factfold_http_requests_total", "Requests, by route, method and status."),
     (Histogram, "factfold_http_request_seconds", "How long requests take."),
+    (Counter, "factfold_grpc_calls_total", "gRPC calls, by operation and code."),
+    (Histogram, "factfold_grpc_call_seconds", "How long gRPC calls take."),
     (Counter, "factfold_http_refused_total", "Requests refused because of load, by reason."),
     (Gauge, "factfold_http_waiting", "Requests that wait for a decision or a read model."),
     (Gauge, "factfold_http_connections", "Open connections."),

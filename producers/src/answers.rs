@@ -10,7 +10,6 @@ use factfold_projections::Page;
 use factfold_schemas::{
     position::Position,
     record::{Answer as Decided, Reply},
-    rejection::RejectionKind,
 };
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -34,30 +33,23 @@ pub(crate) const POSITION: HeaderName = HeaderName::from_static("factfold-positi
 
 /// The answer to a write. `created` is the path of what it creates.
 pub(crate) fn to_write(prefer: Prefer, submitted: Submitted, created: Option<&str>) -> Answer {
-    let position = submitted.position.to_string();
-    let answer = match &submitted.reply {
-        None => Ok(Undecided::pending(&submitted.command_id, submitted.position).answer()),
-        Some(reply) => decided(reply, created),
-    };
     let applied = prefer.applied();
-    match answer {
-        Ok(mut response) => {
-            set(&mut response, POSITION, &position);
+    match submitted.settled() {
+        Ok(reply) => {
+            let mut response = match reply {
+                Some(reply) => decided(reply, created),
+                None => Undecided::pending(&submitted.command_id, submitted.position).answer(),
+            };
+            set(&mut response, POSITION, &submitted.position.to_string());
             if let Some(applied) = &applied {
                 set(&mut response, PREFERENCE_APPLIED, applied);
             }
             Ok(response)
         }
-        Err(problem) => {
-            let problem = problem
-                .with_header(POSITION, &position)
-                .with("command_id", json!(submitted.command_id))
-                .with("position", json!(position));
-            Err(match &applied {
-                Some(applied) => problem.with_header(PREFERENCE_APPLIED, applied),
-                None => problem,
-            })
-        }
+        Err(problem) => Err(match &applied {
+            Some(applied) => problem.with_header(PREFERENCE_APPLIED, applied),
+            None => problem,
+        }),
     }
 }
 
@@ -112,7 +104,7 @@ pub(crate) fn command_path(id: &str, position: &str) -> String {
     format!("/v1/commands/{}?at={position}", utf8_percent_encode(id, ESCAPED))
 }
 
-fn decided(reply: &Reply, created: Option<&str>) -> Answer {
+fn decided(reply: &Reply, created: Option<&str>) -> Response {
     match &reply.answer {
         Decided::Accepted { version } => {
             let status = if created.is_some() { StatusCode::CREATED } else { StatusCode::OK };
@@ -120,18 +112,11 @@ fn decided(reply: &Reply, created: Option<&str>) -> Answer {
             if let Some(path) = created {
                 set(&mut response, header::LOCATION, path);
             }
-            Ok(response)
+            response
         }
-        Decided::NoChange => Ok(present(reply, StatusCode::OK, None)),
-        Decided::Rejected { rejection } if rejection.kind == RejectionKind::NoChange => {
-            Ok(present(reply, StatusCode::OK, None))
-        }
-        Decided::Rejected { rejection } => Err(Problem::rejected(rejection)),
-        Decided::DeadLettered { reason } => {
-            Err(Problem::new("dead-lettered", reason.detail.clone()).with("reason", json!(reason.name)))
-        }
-        Decided::Scheduled { due } => {
-            Ok(Undecided::scheduled(&reply.command_id, reply.position, *due).answer())
+        Decided::Scheduled { due } => Undecided::scheduled(&reply.command_id, reply.position, *due).answer(),
+        Decided::NoChange | Decided::Rejected { .. } | Decided::DeadLettered { .. } => {
+            present(reply, StatusCode::OK, None)
         }
     }
 }

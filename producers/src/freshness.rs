@@ -23,7 +23,8 @@ impl Gateway {
     ) -> Result<(), Problem> {
         if !read.at_least.is_empty() {
             let placed = stream.map_or(Placed::Unknown, Placed::OfStream);
-            return self.reach(projection, &read.at_least, placed).await;
+            let deadline = read.deadline.min(Instant::now() + AT_LEAST_TIME);
+            return self.reach(projection, &read.at_least, placed, deadline).await;
         }
         let Some(caller) = read.caller() else { return Ok(()) };
         let mut own = self.own_writes.of(caller.user);
@@ -33,7 +34,7 @@ impl Gateway {
             });
             here && projection.is_fed_by(position.topic.service)
         });
-        self.include(projection, &own).await
+        self.include(projection, &own, read.deadline.min(Instant::now() + OWN_WRITES_TIME)).await
     }
 
     /// What the client demands: all of it, or a problem.
@@ -42,9 +43,9 @@ impl Gateway {
         projection: Projection,
         positions: &[Position],
         placed: Placed<'_>,
+        deadline: Instant,
     ) -> Result<(), Problem> {
         let _slot = self.slot()?;
-        let deadline = Instant::now() + AT_LEAST_TIME;
         for &position in positions {
             match self.reads.wait_for(projection, position, placed, deadline).await {
                 Ok(()) => {}
@@ -61,12 +62,16 @@ impl Gateway {
     }
 
     /// What is only a courtesy: as much of it as comes in time.
-    async fn include(&self, projection: Projection, positions: &[Position]) -> Result<(), Problem> {
+    async fn include(
+        &self,
+        projection: Projection,
+        positions: &[Position],
+        deadline: Instant,
+    ) -> Result<(), Problem> {
         if positions.is_empty() {
             return Ok(());
         }
         let _slot = self.slot()?;
-        let deadline = Instant::now() + OWN_WRITES_TIME;
         for &position in positions {
             match self.reads.wait_for(projection, position, Placed::ByTheGateway, deadline).await {
                 Ok(()) => {}

@@ -22,7 +22,7 @@ use rdkafka::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 use uuid::Uuid;
 
@@ -62,6 +62,8 @@ pub struct Parts {
     pub(crate) live: Live,
     pub(crate) own_writes: OwnWrites,
     pub(crate) readiness: Readiness,
+    /// Whether it was told to stop: what goes on for long ends then.
+    pub(crate) stopping: watch::Sender<bool>,
     slots: Arc<Semaphore>,
 }
 
@@ -128,6 +130,7 @@ impl Gateway {
             live: Live::new(&settings),
             own_writes: OwnWrites::new(),
             readiness: Readiness::default(),
+            stopping: watch::Sender::new(false),
             slots: Arc::new(Semaphore::new(settings.waiting_max)),
             settings,
         })))

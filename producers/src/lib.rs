@@ -1,10 +1,10 @@
-//! The gateway: the HTTP API, writes and reads. A write becomes a command on a topic, and is answered with what the
+//! The gateway: the API over HTTP and gRPC, writes and reads. A write becomes a command on a topic, and is answered with what the
 //! worker decided; a read asks the read side.
 //!
 //! Start with [`submitting`]: the path of one command on one screen. [`writer`] stores it, [`replies`] brings the answer
-//! back, [`answers`] makes HTTP of it. [`reading`] turns requests into types, [`vocabulary`] says which commands there
+//! back, [`answers`] makes HTTP of it. [`asking`] is the path of a question. [`reading`] turns requests into types, [`vocabulary`] says which commands there
 //! are and who may send them, [`access`] who calls, [`problems`] how every refusal looks. [`routes`] has one file for each
-//! resource. [`live`] shows events as they come.
+//! resource, [`rpc`] one for each gRPC service. [`live`] shows events as they come.
 //!
 //! The gateway decides nothing, keeps no state that a restart would lose, and buffers nothing without bound.
 
@@ -12,6 +12,7 @@
 
 pub mod access;
 mod answers;
+mod asking;
 pub mod documents;
 mod envelopes;
 mod freshness;
@@ -23,6 +24,7 @@ pub mod problems;
 mod reading;
 mod replies;
 mod routes;
+mod rpc;
 mod server;
 mod settings;
 mod submitting;

@@ -15,7 +15,7 @@ use tracing::Instrument;
 use crate::{problems::Problem, reading::trace::Trace};
 
 /// Longer than the longest wait, the storing and the body together: only what hangs meets it.
-const REQUEST_TIME: Duration = Duration::from_secs(90);
+pub(crate) const REQUEST_TIME: Duration = Duration::from_secs(90);
 
 /// The outermost layer.
 pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
@@ -43,13 +43,18 @@ pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
 
 /// The answer to a request whose handler panicked.
 pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Response {
+    log_panic(payload).into_response()
+}
+
+/// What the client is told about a panic.
+pub(crate) fn log_panic(payload: Box<dyn Any + Send>) -> Problem {
     let message = payload
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
     tracing::error!(panic = message, "a handler panicked");
-    Problem::new("internal-error", "something broke inside; it was logged").into_response()
+    Problem::new("internal-error", "something broke inside; it was logged")
 }
 
 fn too_late(method: &Method) -> Response {

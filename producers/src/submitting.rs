@@ -6,11 +6,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use factfold_schemas::{command::Digest, ids::StreamId, position::Position, record::Reply};
+use factfold_schemas::{
+    command::Digest,
+    ids::StreamId,
+    position::Position,
+    record::{Answer, Reply},
+    rejection::RejectionKind,
+};
 use serde_json::json;
 
 use crate::{
-    gateway::Gateway, problems::Problem, reading::write::Write, vocabulary::Checked, writer::NoPosition,
+    answers::POSITION, gateway::Gateway, problems::Problem, reading::write::Write, vocabulary::Checked,
+    writer::NoPosition,
 };
 
 /// A command that is stored.
@@ -74,6 +81,27 @@ impl Gateway {
         };
         self.own_writes.remember(write.caller.user, position);
         Ok(Submitted { command_id, position, reply })
+    }
+}
+
+impl Submitted {
+    /// What was decided, if it was a yes; `None` while it is not known. A no says which command it was, and where that lies.
+    pub(crate) fn settled(&self) -> Result<Option<&Reply>, Problem> {
+        let Some(reply) = &self.reply else { return Ok(None) };
+        let no = match &reply.answer {
+            Answer::Accepted { .. } | Answer::NoChange | Answer::Scheduled { .. } => return Ok(Some(reply)),
+            Answer::Rejected { rejection } if rejection.kind == RejectionKind::NoChange => {
+                return Ok(Some(reply));
+            }
+            Answer::Rejected { rejection } => Problem::rejected(rejection),
+            Answer::DeadLettered { reason } => {
+                Problem::new("dead-lettered", reason.detail.clone()).with("reason", json!(reason.name))
+            }
+        };
+        Err(no
+            .with("command_id", json!(self.command_id))
+            .with("position", json!(self.position))
+            .with_header(POSITION, &self.position.to_string()))
     }
 }
 

@@ -11,6 +11,8 @@ mod failures;
 mod fleet;
 mod generated_client;
 mod goods;
+mod grpc;
+mod grpcurl;
 mod installation;
 mod kafka_death;
 mod kill;

@@ -1,29 +1,16 @@
-//! Clients over HTTP: one that sends a command, waits for its answer and for the row that shows it; and many at once.
+//! Clients over HTTP and gRPC: one that sends a command, waits for its answer and for the row that shows it; and many at
+//! once. What gRPC costs stands beside what HTTP costs.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use factfold_schemas::topics::Service;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    Method, Request,
-    body::Bytes,
-    client::conn::http1::{self, SendRequest},
-    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
-};
-use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 use super::{
     Sizes,
     floor::{Loop, last_record},
-    ground::{Ground, adjust},
-    machine,
+    ground::Ground,
+    grpc, http, machine,
     report::{Figure, Unit, percentile},
     system::System,
 };
@@ -33,67 +20,39 @@ const WARM_UP: usize = 50;
 /// A broker that has just started spends a quarter of two cores on compiling its code. What can be sustained shows after that.
 const WARM_UP_TIME: Duration = Duration::from_secs(30);
 
-/// One connection, kept open.
-struct Client {
-    address: SocketAddr,
-    connection: SendRequest<Full<Bytes>>,
-    authorization: Arc<str>,
+/// How a client asks.
+#[derive(Debug, Clone, Copy)]
+enum Protocol {
+    Http,
+    Grpc,
 }
 
-/// An answer.
-struct Answer {
-    body: Bytes,
-    position: Option<String>,
+/// Somebody who counts goods of their own.
+enum Client {
+    Http(http::Client),
+    Grpc(grpc::Client),
 }
 
 impl Client {
-    async fn connect(system: &System, authorization: Arc<str>) -> Result<Self> {
-        let stream = TcpStream::connect(system.address).await.context("the gateway")?;
-        stream.set_nodelay(true)?;
-        let (connection, driver) = http1::handshake(TokioIo::new(stream)).await?;
-        // It ends with the connection.
-        tokio::spawn(driver);
-        Ok(Self { address: system.address, connection, authorization })
+    async fn connect(protocol: Protocol, system: &System, authorization: &str) -> Result<Self> {
+        Ok(match protocol {
+            Protocol::Http => Self::Http(http::Client::connect(system, authorization).await?),
+            Protocol::Grpc => Self::Grpc(grpc::Client::connect(system, authorization).await?),
+        })
     }
 
-    async fn ask(
-        &mut self,
-        method: Method,
-        path: &str,
-        body: &Value,
-        at_least: Option<&str>,
-    ) -> Result<Answer> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, self.address.to_string())
-            .header(AUTHORIZATION, &*self.authorization)
-            .header(CONTENT_TYPE, "application/json");
-        if let Some(position) = at_least {
-            request = request.header("factfold-at-least", position);
+    async fn adjust(&mut self, turn: usize) -> Result<String> {
+        match self {
+            Self::Http(client) => client.adjust(turn).await,
+            Self::Grpc(client) => client.adjust(turn).await,
         }
-        let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
-        self.connection.ready().await?;
-        let response = self.connection.send_request(request.body(Full::new(body))?).await?;
-        let (head, body) = response.into_parts();
-        let body = body.collect().await?.to_bytes();
-        if !head.status.is_success() {
-            bail!("{path}: {} {}", head.status, String::from_utf8_lossy(&body));
-        }
-        let position = head.headers.get("factfold-position");
-        let position = position.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Answer { body, position })
     }
 
-    /// Adds goods, and returns the path of their stock.
-    async fn add_goods(&mut self) -> Result<(String, String)> {
-        let goods =
-            json!({ "name": "Tea", "price": { "amount": 499, "currency": "EUR" }, "stock": 1_000_000 });
-        let added = self.ask(Method::POST, "/v1/goods", &goods, None).await?;
-        let added: Value = serde_json::from_slice(&added.body)?;
-        let path = format!("/v1/goods/{}", added["id"].as_str().context("an id")?);
-        let stock = format!("{path}/stock-adjustments");
-        Ok((path, stock))
+    async fn show(&mut self, position: &str) -> Result<()> {
+        match self {
+            Self::Http(client) => client.show(position).await,
+            Self::Grpc(client) => client.show(position).await,
+        }
     }
 }
 
@@ -104,29 +63,40 @@ pub(super) async fn one(
     beside: &Ground,
     sizes: &Sizes,
 ) -> Result<Vec<Figure>> {
-    let mut client = Client::connect(system, system.authorization()?.into()).await?;
-    let (path, stock) = client.add_goods().await?;
-    let (mut decided, mut shown) = (Vec::new(), Vec::new());
+    let authorization = system.authorization()?;
+    let mut over_http = Client::connect(Protocol::Http, system, &authorization).await?;
+    let mut over_grpc = Client::connect(Protocol::Grpc, system, &authorization).await?;
+    let (mut http, mut grpc, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..WARM_UP + sizes.single {
-        let asked = Instant::now();
-        let answer = client.ask(Method::POST, &stock, &json!(adjust(turn)), None).await?;
-        let answered = Instant::now();
-        client.ask(Method::GET, &path, &Value::Null, answer.position.as_deref()).await?;
-        if turn >= WARM_UP {
-            decided.push(answered - asked);
-            shown.push(answered.elapsed());
+        // By turns, so that both meet the same weather.
+        for (client, decided) in [(&mut over_http, &mut http), (&mut over_grpc, &mut grpc)] {
+            let asked = Instant::now();
+            let position = client.adjust(turn).await?;
+            let answered = Instant::now();
+            client.show(&position).await?;
+            if turn >= WARM_UP {
+                decided.push(answered - asked);
+                shown.push(answered.elapsed());
+            }
         }
     }
     let transactions = tokio::task::block_in_place(|| bare_transactions(ground, beside, sizes.single))?;
-    let stall =
-        decided.iter().chain(&transactions).max().copied().filter(|longest| *longest > machine::STALL);
+    let stall = http
+        .iter()
+        .chain(&grpc)
+        .chain(&transactions)
+        .max()
+        .copied()
+        .filter(|longest| *longest > machine::STALL);
     let ms = Unit::Milliseconds;
     let figure = |name, of: &[Duration], percent, floor: Option<&[Duration]>| {
         Figure::new(name, ms, percentile(of, percent), floor.map(|floor| percentile(floor, percent)))
     };
     Ok(vec![
-        figure("one command over HTTP, p50", &decided, 50, Some(&transactions)).with_stall(stall),
-        figure("one command over HTTP, p99", &decided, 99, Some(&transactions)),
+        figure("one command over HTTP, p50", &http, 50, Some(&transactions)).with_stall(stall),
+        figure("one command over HTTP, p99", &http, 99, Some(&transactions)),
+        figure("one command over gRPC, p50", &grpc, 50, Some(&http)),
+        figure("one command over gRPC, p99", &grpc, 99, Some(&http)),
         figure("answered to readable, p50", &shown, 50, None),
         figure("answered to readable, p99", &shown, 99, None),
     ])
@@ -143,25 +113,51 @@ fn bare_transactions(ground: &Ground, beside: &Ground, records: usize) -> Result
 
 /// Many clients, each of which waits for its answer before it asks again.
 pub(super) async fn many(system: &System, sizes: &Sizes) -> Result<Vec<Figure>> {
-    let authorization: Arc<str> = system.authorization()?.into();
+    let http = crowd(Protocol::Http, system, sizes).await?;
+    let grpc = crowd(Protocol::Grpc, system, sizes).await?;
+    let rate = |crowd: &Crowd| crowd.took.len() as f64 / sizes.seconds as f64;
+    let (ms, per_second) = (Unit::Milliseconds, Unit::PerSecond("commands"));
+    let figure = |name, percent, crowd: &Crowd, floor: Option<&Crowd>| {
+        let floor = floor.map(|floor| percentile(&floor.took, percent));
+        Figure::new(name, ms, percentile(&crowd.took, percent), floor)
+    };
+    Ok(vec![
+        Figure::new("many clients over HTTP", per_second, rate(&http), None),
+        figure("many clients over HTTP, p50", 50, &http, None),
+        figure("many clients over HTTP, p99", 99, &http, None),
+        Figure::new("many clients over gRPC", per_second, rate(&grpc), Some(rate(&http))),
+        figure("many clients over gRPC, p50", 50, &grpc, Some(&http)),
+        figure("many clients over gRPC, p99", 99, &grpc, Some(&http)),
+        Figure::new("read models behind them", ms, percentile(&http.behind, 100), None),
+    ])
+}
+
+/// What many clients saw.
+struct Crowd {
+    /// How long each command took.
+    took: Vec<Duration>,
+    /// How long it took each client to read what it wrote last, once all had their answers.
+    behind: Vec<Duration>,
+}
+
+async fn crowd(protocol: Protocol, system: &System, sizes: &Sizes) -> Result<Crowd> {
+    let authorization = system.authorization()?;
     let mut clients = Vec::new();
     for _ in 0..sizes.clients {
-        let mut client = Client::connect(system, authorization.clone()).await?;
-        let (path, stock) = client.add_goods().await?;
-        clients.push((client, path, stock));
+        clients.push(Client::connect(protocol, system, &authorization).await?);
     }
     let count_from = Instant::now() + WARM_UP_TIME;
     let until = count_from + Duration::from_secs(sizes.seconds);
     let mut running = tokio::task::JoinSet::new();
-    for (mut client, path, stock) in clients {
+    for mut client in clients {
         running.spawn(async move {
             let (mut took, mut turn, mut last) = (Vec::new(), 0, None);
             loop {
                 let asked = Instant::now();
                 if asked >= until {
-                    return anyhow::Ok((took, client, path, last));
+                    return anyhow::Ok((took, client, last));
                 }
-                last = client.ask(Method::POST, &stock, &json!(adjust(turn)), None).await?.position;
+                last = Some(client.adjust(turn).await?);
                 turn += 1;
                 if asked >= count_from {
                     took.push(asked.elapsed());
@@ -169,20 +165,15 @@ pub(super) async fn many(system: &System, sizes: &Sizes) -> Result<Vec<Figure>> 
             }
         });
     }
-    let (mut took, mut behind) = (Vec::new(), Vec::new());
+    let mut crowd = Crowd { took: Vec::new(), behind: Vec::new() };
     while let Some(ended) = running.join_next().await {
-        let (of_client, mut client, path, last) = ended??;
-        took.extend(of_client);
+        let (took, mut client, last) = ended??;
+        crowd.took.extend(took);
         // Everybody has got the last answer about now: how long does it take until the read models show it?
-        client.ask(Method::GET, &path, &Value::Null, last.as_deref()).await?;
-        behind.push(until.elapsed());
+        if let Some(position) = last {
+            client.show(&position).await?;
+            crowd.behind.push(until.elapsed());
+        }
     }
-    let rate = took.len() as f64 / sizes.seconds as f64;
-    let ms = Unit::Milliseconds;
-    Ok(vec![
-        Figure::new("many clients over HTTP", Unit::PerSecond("commands"), rate, None),
-        Figure::new("many clients over HTTP, p50", ms, percentile(&took, 50), None),
-        Figure::new("many clients over HTTP, p99", ms, percentile(&took, 99), None),
-        Figure::new("read models behind them", ms, percentile(&behind, 100), None),
-    ])
+    Ok(crowd)
 }

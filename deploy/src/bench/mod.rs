@@ -12,6 +12,8 @@ mod clients;
 mod deciding;
 mod floor;
 mod ground;
+mod grpc;
+mod http;
 mod machine;
 mod projecting;
 mod replaying;
@@ -37,9 +39,9 @@ pub enum Measure {
     Replaying,
     /// Events become rows of the read models
     Projecting,
-    /// One client over HTTP: a command, its answer, and the row that shows it
+    /// One client over HTTP, and one over gRPC: a command, its answer, and the row that shows it
     Latency,
-    /// Many clients over HTTP, each waiting for its answer before it asks again
+    /// Many clients over HTTP, then over gRPC, each waiting for its answer before it asks again
     Clients,
 }
 
@@ -92,7 +94,7 @@ pub async fn run(site: &Site, sizes: &Sizes) -> Result<Report> {
             on_a_full_log(site, sizes, &mut report).await?;
         }
         if sizes.wants(Measure::Latency) || sizes.wants(Measure::Clients) {
-            over_http(site, sizes, &mut report).await?;
+            through_a_gateway(site, sizes, &mut report).await?;
         }
     }
     Ok(report)
@@ -135,7 +137,7 @@ async fn cleared(measured: Result<()>, grounds: [Ground; 2]) -> Result<()> {
 }
 
 /// What is measured through a gateway, with all roles in this process.
-async fn over_http(site: &Site, sizes: &Sizes, report: &mut Report) -> Result<()> {
+async fn through_a_gateway(site: &Site, sizes: &Sizes, report: &mut Report) -> Result<()> {
     let grounds = [Ground::new(site).await?, Ground::new(site).await?];
     let [ground, beside] = &grounds;
     let measured = async {

@@ -23,9 +23,10 @@ Example: factfold bench --only deciding --rounds 5
 
 The floor is the same work by a program that does nothing but the protocol, in the same run on the
 same brokers: for deciding, the same bytes consumed and produced in the same transactions; for one
-command, one bare transaction; for projecting, the same rows written from memory; for replaying and
-taking over, a bare consumer. It starts a Kafka and a PostgreSQL of its own; with KAFKA_BROKERS and
-DATABASE_URL both set it measures on those, in a namespace that it deletes again.")]
+command, one bare transaction; for gRPC, the same over HTTP; for projecting, the same rows written
+from memory; for replaying and taking over, a bare consumer. It starts a Kafka and a PostgreSQL of
+its own; with KAFKA_BROKERS and DATABASE_URL both set it measures on those, in a namespace that it
+deletes again.")]
 pub(super) struct Args {
     /// Only this; can be repeated
     #[arg(long, value_name = "WHAT", value_enum)]
@@ -36,7 +37,7 @@ pub(super) struct Args {
     /// How many commands wait on the topic
     #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(20_000..))]
     commands: u32,
-    /// How many clients ask over HTTP at the same time
+    /// How many clients ask at the same time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one())]
     clients: u32,
     /// For how long they ask

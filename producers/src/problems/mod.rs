@@ -73,7 +73,7 @@ impl Problem {
         let detail = match errors.as_slice() {
             [FieldError { detail, pointer: Some(pointer) }] => format!("{pointer} {detail}"),
             [FieldError { detail, pointer: None }] => detail.clone(),
-            several => format!("{} fields are wrong: see `errors`", several.len()),
+            several => format!("{} fields are wrong", several.len()),
         };
         let mut problem = Self::new("invalid-fields", detail);
         problem.0.errors = errors;
@@ -131,6 +131,16 @@ impl Problem {
     /// What happened, in a sentence.
     pub fn detail(&self) -> &str {
         &self.0.detail
+    }
+
+    /// What it says besides, for machines.
+    pub(crate) fn members(&self) -> &Map<String, Value> {
+        &self.0.members
+    }
+
+    /// A header of its answer.
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.0.headers.get(name)
     }
 
     /// All bad fields.

@@ -24,6 +24,11 @@ pub(crate) struct Prefer {
 }
 
 impl Prefer {
+    /// To wait so long.
+    pub(crate) fn waiting(time: Duration) -> Self {
+        Self { wait: Some(time), respond_async: false }
+    }
+
     pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut prefer = Self::default();
         for element in list(headers, &PREFER)? {

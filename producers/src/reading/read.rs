@@ -6,8 +6,10 @@ use axum::{
 };
 use factfold_schemas::{position::Position, topics::TopicKind};
 
+use tokio::time::Instant;
+
 use super::{etag, invalid, list};
-use crate::{access::Caller, gateway::Gateway, problems::Problem};
+use crate::{access::Caller, gateway::Gateway, problems::Problem, settings::WAIT_MAX};
 
 /// The positions that a read must have seen.
 pub(crate) const AT_LEAST: HeaderName = HeaderName::from_static("factfold-at-least");
@@ -19,6 +21,8 @@ const POSITIONS_MAX: usize = 100;
 pub(crate) struct Read {
     caller: Option<Caller>,
     pub(crate) at_least: Vec<Position>,
+    /// How long it waits for anything, at most.
+    pub(crate) deadline: Instant,
     headers: HeaderMap,
 }
 
@@ -31,11 +35,20 @@ impl FromRequestParts<Gateway> for Read {
         if parts.headers.contains_key(header::IF_MATCH) {
             return Err(Problem::new("not-implemented", "the header if-match is not built for reads"));
         }
-        Ok(Self { caller, at_least: at_least(&parts.headers)?, headers: parts.headers.clone() })
+        Self::new(caller, Instant::now() + WAIT_MAX, parts.headers.clone())
     }
 }
 
 impl Read {
+    /// What these headers say of a read.
+    pub(crate) fn new(
+        caller: Option<Caller>,
+        deadline: Instant,
+        headers: HeaderMap,
+    ) -> Result<Self, Problem> {
+        Ok(Self { caller, at_least: at_least(&headers)?, deadline, headers })
+    }
+
     /// Who reads, where that is said.
     pub(crate) fn caller(&self) -> Option<&Caller> {
         self.caller.as_ref()

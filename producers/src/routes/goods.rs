@@ -3,21 +3,16 @@
 pub(super) mod described;
 
 use axum::extract::{OriginalUri, Request, State};
-use factfold_projections::{GoodsFilter, Projection};
-use factfold_schemas::{
-    goods,
-    ids::{Goods, GoodsId},
-    rejection::Reject,
-};
+use factfold_projections::GoodsFilter;
+use factfold_schemas::ids::{Goods, GoodsId};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     answers,
-    freshness::failed,
     gateway::Gateway,
-    problems::{Answer, FieldError, Problem},
+    problems::{Answer, FieldError},
     reading::{
         body::{JSON, MERGE_PATCH},
         parameters::{self, Parameters, PathId},
@@ -105,8 +100,7 @@ pub(super) async fn list(
 ) -> Answer {
     let page = parameters::page(asked.limit, asked.after.as_deref())?;
     let filter = GoodsFilter { discontinued: asked.discontinued };
-    gateway.freshen(&read, Projection::Goods, None).await?;
-    let goods = gateway.reads.list_goods(&filter, &page).await.map_err(failed)?;
+    let goods = gateway.list_goods(&read, &filter, &page).await?;
     Ok(answers::page(&goods, uri.path(), uri.query()))
 }
 
@@ -117,9 +111,6 @@ pub(super) async fn show(
     PathId(id): PathId<Goods>,
     Parameters(parameters::None {}): Parameters<parameters::None>,
 ) -> Answer {
-    gateway.freshen(&read, Projection::Goods, Some(&id.stream())).await?;
-    match gateway.reads.goods(id).await.map_err(failed)? {
-        Some(goods) => answers::to_read(&read, goods.version, &goods),
-        None => Err(Problem::rejected(&goods::Rejection::GoodsNotFound.to_rejection())),
-    }
+    let goods = gateway.goods(&read, id).await?;
+    answers::to_read(&read, goods.version, &goods)
 }

@@ -19,7 +19,7 @@ use crate::{
 const REACH_TIME: Duration = Duration::from_secs(2);
 
 /// How long an answer is good for. Anybody may ask, and Kafka and Postgres have better things to do.
-const GOOD_FOR: Duration = Duration::from_secs(1);
+pub(crate) const GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// What was missing when it was last looked at, and when that was.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub(super) async fn ready(State(gateway): State<Gateway>) -> Answer {
 }
 
 /// One looks, all others who ask meanwhile get the same answer.
-async fn missing(gateway: &Gateway) -> Vec<String> {
+pub(crate) async fn missing(gateway: &Gateway) -> Vec<String> {
     let mut last = gateway.readiness.0.lock().await;
     match &*last {
         Some((looked, missing)) if looked.elapsed() < GOOD_FOR => missing.clone(),

@@ -13,8 +13,9 @@ mod tickets;
 
 use axum::{
     Router,
-    http::{Method, Uri},
+    http::{HeaderMap, Method, Uri},
     middleware,
+    response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
 use tower_http::catch_panic::CatchPanicLayer;
@@ -25,6 +26,7 @@ use crate::{
     gateway::Gateway,
     observing,
     problems::Problem,
+    rpc,
 };
 
 /// What answers an operation, and what it says about itself.
@@ -43,7 +45,7 @@ pub(crate) fn all() -> impl Iterator<Item = (Operation, Route)> {
     })
 }
 
-/// The whole API.
+/// The whole API, gRPC too.
 pub(crate) fn router(gateway: Gateway) -> Router {
     let mut routes = Router::new();
     for (operation, Route { handler, .. }) in all() {
@@ -56,7 +58,8 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .method_not_allowed_fallback(not_this_method)
         .layer(CatchPanicLayer::custom(observing::panicked))
         .layer(middleware::from_fn(observing::observe))
-        .with_state(gateway)
+        .with_state(gateway.clone())
+        .merge(rpc::router(&gateway))
 }
 
 /// The handler of an operation, and its description; `None` for those that have no route.
@@ -114,8 +117,11 @@ fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
     Some(Route { handler, description })
 }
 
-async fn nothing_here(uri: Uri) -> Problem {
-    Problem::new("not-found", format!("there is nothing at {}", uri.path()))
+async fn nothing_here(uri: Uri, headers: HeaderMap) -> Response {
+    if rpc::is_call(&headers) {
+        return rpc::nothing_here(uri.path());
+    }
+    Problem::new("not-found", format!("there is nothing at {}", uri.path())).into_response()
 }
 
 async fn not_this_method(method: Method, uri: Uri) -> Problem {

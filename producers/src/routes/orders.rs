@@ -4,22 +4,19 @@
 pub(super) mod described;
 
 use axum::extract::{OriginalUri, Request, State};
-use factfold_projections::{OrderFilter, Projection};
+use factfold_projections::OrderFilter;
 use factfold_schemas::{
     ids::{self, GoodsId, OrderId},
     json::Misfit,
-    orders::{self, Order, Status},
-    rejection::Reject,
+    orders::Status,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::{
     access::Caller,
     answers,
-    freshness::failed,
     gateway::Gateway,
     problems::{Answer, FieldError, Problem},
     reading::{
@@ -28,7 +25,6 @@ use crate::{
         read::Read,
         write::Write,
     },
-    settings::WAIT_MAX,
     vocabulary::Refused,
 };
 
@@ -122,10 +118,8 @@ pub(super) async fn list(
     OriginalUri(uri): OriginalUri,
 ) -> Answer {
     let page = parameters::page(asked.limit, asked.after.as_deref())?;
-    let user_id = (!caller.sees_all_orders()).then_some(caller.user);
-    let filter = OrderFilter { user_id, status: asked.status, goods_id: asked.goods_id };
-    gateway.freshen(&read, Projection::Orders, None).await?;
-    let orders = gateway.reads.list_orders(&filter, &page).await.map_err(failed)?;
+    let filter = OrderFilter { status: asked.status, goods_id: asked.goods_id, user_id: None };
+    let orders = gateway.list_orders(&read, &caller, filter, &page).await?;
     Ok(answers::page(&orders, uri.path(), uri.query()))
 }
 
@@ -145,21 +139,6 @@ pub(super) async fn show(
     PathId(id): PathId<ids::Order>,
     Parameters(asked): Parameters<ShowParameters>,
 ) -> Answer {
-    let deadline = Instant::now() + WAIT_MAX;
-    gateway.freshen(&read, Projection::Orders, Some(&id.stream())).await?;
-    // Whose it is comes first: how long an answer takes must not tell a stranger that the order is there.
-    let mut order = visible(gateway.reads.order(id).await.map_err(failed)?, &caller)?;
-    if let Some(until) = asked.until {
-        let _slot = gateway.slot()?;
-        let waited = gateway.reads.wait_for_status(id, until, deadline).await.map_err(failed)?;
-        order = visible(waited, &caller)?;
-    }
+    let order = gateway.order(&read, &caller, id, asked.until).await?;
     answers::to_read(&read, order.version, &order)
-}
-
-/// The order, if it is the caller's to see.
-fn visible(order: Option<Order>, caller: &Caller) -> Result<Order, Problem> {
-    order
-        .filter(|order| order.user_id == caller.user || caller.sees_all_orders())
-        .ok_or_else(|| Problem::rejected(&orders::Rejection::OrderNotFound.to_rejection()))
 }

@@ -162,8 +162,7 @@ fn decide(command: &Seen, digest: Digest, remembered: &mut Remembered) -> Option
             reply(Answer::Rejected { rejection: Common::CommandIdReused.to_rejection() }, None)
         });
     }
-    let uuid = command.key.split_once('-').expect("a stream").1;
-    let resource = Some(json!({ "id": uuid, "version": 1 }));
+    let resource = Some(resource(&command.key));
     let rejected = |rejection: Rejection| reply(Answer::Rejected { rejection }, None);
     let no_change =
         || Rejection { kind: RejectionKind::NoChange, ..orders::Rejection::NoChange.to_rejection() };
@@ -182,4 +181,22 @@ fn decide(command: &Seen, digest: Digest, remembered: &mut Remembered) -> Option
     };
     remembered.insert(identity, (digest, decided.clone()));
     Some(decided)
+}
+
+/// What could be there after the decision.
+fn resource(stream: &str) -> Value {
+    let (kind, id) = stream.split_once('-').expect("a stream");
+    let time = "2026-11-25T10:00:00.5Z";
+    let mut resource = json!({ "id": id, "version": 1, "created_at": time, "updated_at": time });
+    let own = match kind {
+        "goods" => {
+            json!({ "name": "Tea", "price": { "amount": 250, "currency": "EUR" }, "stock": 3, "discontinued": false })
+        }
+        _ => {
+            json!({ "user_id": id, "status": "created", "lines": [{ "goods_id": id, "quantity": 2, "unit_price": null }],
+                     "total": null, "paid": null, "refunded": null, "rejection": null })
+        }
+    };
+    resource.as_object_mut().expect("an object").extend(own.as_object().expect("an object").clone());
+    resource
 }

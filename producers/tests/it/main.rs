@@ -8,5 +8,6 @@ mod idempotency;
 mod limits;
 mod live;
 mod problems;
+mod rpc;
 mod stack;
 mod writes;

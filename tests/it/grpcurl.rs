@@ -1,0 +1,131 @@
+//! grpcurl, as people use it: it knows nothing but what reflection tells. Where Go is installed, that is: elsewhere these
+//! tests say that they were skipped.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use factfold_producers::access::Role;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::system::System;
+
+const PACKAGE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
+
+/// Where grpcurl is; it is built once and kept beside this build. `None` without Go.
+async fn grpcurl() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go");
+    let program = folder.join("grpcurl");
+    if !program.exists() {
+        fs::create_dir_all(&folder).expect("a folder");
+        let mut install = Command::new("go");
+        install.args(["install", PACKAGE]).env("GOBIN", &folder);
+        let installed = install.output().await.ok()?;
+        assert!(installed.status.success(), "go install: {}", String::from_utf8_lossy(&installed.stderr));
+    }
+    Some(program)
+}
+
+/// A system, and grpcurl to ask it with.
+struct Asked {
+    program: PathBuf,
+    address: String,
+    token: String,
+    called: BTreeSet<String>,
+}
+
+impl Asked {
+    /// What it prints.
+    async fn run(&self, arguments: &[&str]) -> Result<String, String> {
+        let bearer = format!("authorization: Bearer {}", self.token);
+        let mut command = Command::new(&self.program);
+        let output = command.args(["-plaintext", "-H", &bearer]).args(arguments).output().await;
+        let output = output.expect("grpcurl runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    async fn list(&self, service: Option<&str>) -> Vec<String> {
+        let arguments: Vec<&str> = [self.address.as_str(), "list"].into_iter().chain(service).collect();
+        let listed = self.run(&arguments).await.expect("listed");
+        listed.lines().map(str::to_owned).collect()
+    }
+
+    /// Calls it, and gives the answer.
+    async fn call(&mut self, rpc: &str, message: Value) -> Result<Value, String> {
+        self.called.insert(rpc.to_owned());
+        let message = message.to_string();
+        let answer = self.run(&["-d", &message, &self.address, rpc]).await?;
+        Ok(serde_json::from_str(&answer).expect("JSON"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpcurl_lists_and_calls_everything_through_reflection() {
+    let Some(program) = grpcurl().await else {
+        // Not by a macro: those are silent in a test that passes.
+        writeln!(io::stderr(), "SKIPPED: grpcurl is built with Go, which is not installed here").ok();
+        return;
+    };
+    let system = System::start().await;
+    let everybody = system.client(&[Role::Customer, Role::Merchant]);
+    let mut asked = Asked {
+        program,
+        address: system.http.trim_start_matches("http://").to_owned(),
+        token: everybody.token.clone().expect("a token"),
+        called: BTreeSet::new(),
+    };
+    let services = asked.list(None).await;
+    assert!(services.contains(&"grpc.reflection.v1.ServerReflection".to_owned()), "{services:?}");
+
+    let goods = "factfold.goods.v1.GoodsService";
+    let price = json!({ "amount": 499, "currency": "EUR" });
+    let add = json!({ "name": "Tea", "price": price, "stock": 10 });
+    let tea = asked.call(&format!("{goods}/AddGoods"), add).await.expect("added")["goods"]["id"].clone();
+    for (rpc, message) in [
+        ("UpdateGoods", json!({ "id": tea, "name": "Green tea" })),
+        ("AdjustStock", json!({ "id": tea, "delta": 1, "reason": "delivery" })),
+        ("GetGoods", json!({ "id": tea })),
+        ("ListGoods", json!({ "page_size": 1 })),
+    ] {
+        let answer = asked.call(&format!("{goods}/{rpc}"), message).await.expect(rpc);
+        assert!(answer.to_string().contains("Green tea"), "{rpc}: {answer}");
+    }
+
+    let orders = "factfold.orders.v1.OrderService";
+    let create = json!({ "lines": [{ "goods_id": tea, "quantity": 2 }] });
+    let created = asked.call(&format!("{orders}/CreateOrder"), create).await.expect("created");
+    let id = &created["order"]["id"];
+    let mut answers = Vec::new();
+    for (rpc, message) in [
+        ("GetOrder", json!({ "id": id, "until": "ORDER_STATUS_CONFIRMED" })),
+        ("PayOrder", json!({ "id": id, "amount": { "amount": 998, "currency": "EUR" }, "method": "card" })),
+        ("RefundOrder", json!({ "id": id, "reason": "a broken cup" })),
+    ] {
+        let answer = asked.call(&format!("{orders}/{rpc}"), message).await.expect(rpc);
+        answers.push(answer["order"]["status"].clone());
+    }
+    assert_eq!(answers, ["ORDER_STATUS_CONFIRMED", "ORDER_STATUS_PAID", "ORDER_STATUS_REFUNDED"]);
+    let listed = asked.call(&format!("{orders}/ListOrders"), json!({})).await.expect("listed");
+    assert_eq!(listed["orders"][0]["id"], *id);
+    // Refusals, with their details in words.
+    let cancel = json!({ "id": id, "reason": "late" });
+    let refused = asked.call(&format!("{orders}/CancelOrder"), cancel).await.expect_err("refused");
+    assert!(refused.contains("FailedPrecondition") && refused.contains("order-closed"), "{refused}");
+    asked.call(&format!("{goods}/DiscontinueGoods"), json!({ "id": tea })).await.expect("discontinued");
+    let health = asked.call("grpc.health.v1.Health/Check", json!({})).await.expect("checked");
+    assert_eq!(health["status"], "SERVING");
+
+    // Nothing of ours is left that was not called.
+    for service in services.iter().filter(|service| service.starts_with("factfold.")) {
+        for rpc in asked.list(Some(service)).await {
+            let (service, name) = rpc.rsplit_once('.').expect("a service and an RPC");
+            assert!(asked.called.contains(&format!("{service}/{name}")), "{rpc} was not called");
+        }
+    }
+    system.stop().await;
+}
