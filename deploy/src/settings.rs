@@ -383,7 +383,7 @@ fn plain_variables(environment: &[(String, String)]) -> Result<Vec<(String, Stri
 /// `FACTFOLD_SOME_KEY`, and `FACTFOLD_KAFKA_SASL_USERNAME` for librdkafka's `sasl.username`.
 fn own_variables(environment: &[(String, String)]) -> Result<Vec<(String, String)>> {
     /// These are read elsewhere.
-    const OTHERS: [&str; 5] = ["data", "config", "full", "bless", "seed"];
+    const OTHERS: [&str; 6] = ["data", "config", "full", "bless", "seed", "python"];
     let mut found = Vec::new();
     for (name, value) in environment {
         let Some(name) = name.strip_prefix("FACTFOLD_") else { continue };

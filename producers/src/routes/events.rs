@@ -112,6 +112,10 @@ async fn find(gateway: &Gateway, caller: &Caller, read: &Read, name: &str) -> Re
         let order = gateway.reads.order(order).await.map_err(failed)?;
         let order = order.filter(|order| is_auditor || order.user_id == caller.user);
         order.map(|order| (Service::Orders, order.created_at, order.version))
+    } else if let Some(user) = UserId::of_stream(name).filter(|user| is_auditor || *user == caller.user) {
+        gateway.freshen(read, Projection::Users, Some(&id)).await?;
+        let found = gateway.reads.user(user).await.map_err(failed)?;
+        found.map(|found| (Service::Users, found.user.created_at, found.user.version))
     } else if let Some(goods) = GoodsId::of_stream(name).filter(|_| is_auditor) {
         gateway.freshen(read, Projection::Goods, Some(&id)).await?;
         let goods = gateway.reads.goods(goods).await.map_err(failed)?;
