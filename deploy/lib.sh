@@ -45,6 +45,9 @@ find_rust() {
 
 has_compiler() { command -v cc >/dev/null && command -v make >/dev/null; }
 
+# librdkafka speaks TLS through OpenSSL.
+has_openssl() { echo '#include <openssl/ssl.h>' | cc -E - >/dev/null 2>&1; }
+
 has_java() {
     local java=java major
     [[ -z "${JAVA_HOME:-}" ]] || java="$JAVA_HOME/bin/java"
@@ -91,6 +94,7 @@ apt_install() {
 need_everything() {
     local packages=()
     has_compiler || packages+=(gcc libc6-dev make)
+    has_openssl || packages+=(libssl-dev pkg-config)
     find_rust || packages+=(rustc-web cargo-web)
     has_java || packages+=(default-jre-headless)
     has_maven || packages+=(maven)
@@ -103,6 +107,7 @@ need_everything() {
     hash -r
     find_rust || die "Rust $(rust_min) or newer is needed: run 'rustup update stable', or install rustup."
     has_compiler || die "A C compiler and make are needed: install gcc and make."
+    has_openssl || die "OpenSSL's headers are needed: install libssl-dev (openssl-devel elsewhere) and pkg-config."
     has_java || die "Java $java_min or newer is needed: install it, or set JAVA_HOME."
     has_maven || die "Maven is needed to fetch Kafka: install it, or set KAFKA_HOME."
     has_postgres || die "PostgreSQL $postgres_min or newer is needed: install it, or set PG_BINDIR."

@@ -21,12 +21,12 @@ use factfold_consumers::{
     worker::{self, Layout, Shutdown, Status, deciding, groups, keeping, reacting},
 };
 use factfold_producers::{Gateway, access::Keys};
-use factfold_projections::{Projector, ReadSide, migrate};
+use factfold_projections::{Projector, ReadSide, log_reader::Log, migrate};
 use factfold_schemas::{kafka::Cluster, topics::Service};
 use factfold_vault::{Secrets, Vault};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
-use crate::{lag, lag::Lag, settings::Settings, topics};
+use crate::{console::notice, lag, lag::Lag, settings::Settings, topics};
 
 type Work = fn(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error>;
 
@@ -106,8 +106,16 @@ impl Roles {
         })
     }
 
+    /// Finds out whether Kafka lets us in, and if not, why: later nobody would say so.
+    async fn reach_kafka(&self) -> Result<()> {
+        let cluster = self.cluster.clone();
+        tokio::task::spawn_blocking(move || Log::open(&cluster, notice)).await??;
+        Ok(())
+    }
+
     /// Makes the topics that are missing.
     pub async fn make_topics(&self) -> Result<()> {
+        self.reach_kafka().await?;
         topics::create(&self.cluster, self.settings.partitions, self.settings.replication).await.map(drop)
     }
 
@@ -144,7 +152,8 @@ impl Roles {
     /// Keeps the read models up to date.
     pub async fn add_projector(&mut self) -> Result<()> {
         let url = self.settings.database()?.to_owned();
-        migrate(&self.cluster, &url).await.context("making the read models' tables")?;
+        let making = || format!("making the read models' tables on {}", self.settings.database_host());
+        migrate(&self.cluster, &url).await.with_context(making)?;
         let (cluster, stop) = (self.cluster.clone(), self.stopped());
         self.tasks.spawn(async move {
             ("the projector".to_owned(), Projector::run(&cluster, &url, stop).await.map_err(Into::into))
@@ -154,11 +163,13 @@ impl Roles {
 
     /// Serves the HTTP API.
     pub async fn add_gateway(&mut self, listener: TcpListener, keys: &Path) -> Result<()> {
+        self.reach_kafka().await?;
         let keys = Keys::load_or_create(keys)?;
         let reads =
             ReadSide::connect(&self.cluster, self.settings.database()?, self.settings.connections_max)
                 .await?;
         let settings = factfold_producers::Settings {
+            tls: self.settings.tls()?.map(Arc::new),
             waiting_max: self.settings.waiting_max,
             ..factfold_producers::Settings::new(keys)
         };

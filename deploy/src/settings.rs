@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use factfold_consumers::worker;
+use factfold_producers::Tls;
 use factfold_schemas::{kafka::Cluster, topics::Namespace};
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -107,6 +108,10 @@ pub struct Settings {
     pub key_file: Option<PathBuf>,
     /// The secrets that seal personal data.
     pub sealing_file: Option<PathBuf>,
+    /// The certificate of the HTTP API in PEM, with those that lead up to its issuer's. Then it speaks TLS.
+    pub tls_cert_file: Option<PathBuf>,
+    /// The private key of that certificate, in PEM. Both files are read again when they change.
+    pub tls_key_file: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -136,6 +141,8 @@ impl Default for Settings {
             log_format: LogFormat::Auto,
             key_file: None,
             sealing_file: None,
+            tls_cert_file: None,
+            tls_key_file: None,
         }
     }
 }
@@ -223,6 +230,9 @@ impl Settings {
                 bail!("{key} is {value}: it must be 1 or more");
             }
         }
+        if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
+            bail!("one of tls_cert_file and tls_key_file is set: set both, or neither");
+        }
         if self.transaction_timeout_ms > self.session_timeout_ms {
             bail!(
                 "transaction_timeout_ms ({}) is longer than session_timeout_ms ({}): an open transaction of a dead worker \
@@ -232,6 +242,12 @@ impl Settings {
             );
         }
         Ok(())
+    }
+
+    /// The certificate of the HTTP API, where it is to speak TLS.
+    pub fn tls(&self) -> Result<Option<Tls>> {
+        let files = self.tls_cert_file.as_deref().zip(self.tls_key_file.as_deref());
+        Ok(files.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?)
     }
 
     /// The Kafka cluster.
@@ -272,6 +288,13 @@ impl Settings {
             .as_ref()
             .context("no PostgreSQL is named: set DATABASE_URL, or run deploy/up")?;
         Ok(url.reveal())
+    }
+
+    /// Where PostgreSQL is, without what opens it.
+    pub fn database_host(&self) -> &str {
+        let url = self.database_url.as_ref().map_or("", Secret::reveal);
+        let host = url.rsplit_once('@').map_or(url, |(_, host)| host);
+        host.split(['/', '?']).next().unwrap_or_default()
     }
 
     /// The settings of the worker with this name.
@@ -363,7 +386,9 @@ fn own_variables(environment: &[(String, String)]) -> Result<Vec<(String, String
 
 /// A variable whose name ends in `_FILE` names a file that holds the value.
 fn unfile<'a>(name: &'a str, value: &str) -> Result<(&'a str, String)> {
-    match name.strip_suffix("_FILE").filter(|name| *name != "KEY") {
+    /// Settings that are files, whatever they hold.
+    const FILES: [&str; 3] = ["KEY", "TLS_CERT", "TLS_KEY"];
+    match name.strip_suffix("_FILE").filter(|name| !FILES.contains(name)) {
         None => Ok((name, value.to_owned())),
         Some(variable) => {
             let text = fs::read_to_string(Path::new(value))
@@ -444,6 +469,7 @@ mod tests {
         );
         assert!(refusal("log_format = \"xml\"", &[]).contains("`auto`"));
         assert!(refusal("turns = 0", &[]).contains("1 or more"));
+        assert!(refusal("", &[("FACTFOLD_TLS_KEY_FILE", "/a/key")]).contains("both, or neither"));
         assert!(refusal("transaction_timeout_ms = 60000", &[]).contains("longer than session_timeout_ms"));
     }
 

@@ -10,10 +10,13 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use socket2::SockRef;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
+    time::timeout,
 };
 use tower::ServiceExt as _;
 
@@ -39,8 +42,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let idle_time = gateway.settings.header_time;
-    let http = protocols(idle_time);
+    let http = protocols(gateway.settings.header_time);
     let places = Arc::new(Semaphore::new(gateway.settings.connections_max));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -50,16 +52,26 @@ pub(crate) async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             (stream, place) = accept(&listener, &places) => {
-                let (http, router, stopping) = (http.clone(), router.clone(), gateway.stopping.subscribe());
+                let (gateway, http, router) = (gateway.clone(), http.clone(), router.clone());
                 connections.spawn(async move {
-                    connection(http, stream, router, stopping, idle_time).await;
+                    prepare(&stream, gateway.settings.reader_patience);
+                    match gateway.settings.tls.as_ref().map(|tls| tls.acceptor()) {
+                        None => connection(&gateway, &http, stream, router).await,
+                        Some(acceptor) => {
+                            match timeout(gateway.settings.header_time, acceptor.accept(stream)).await {
+                                Ok(Ok(stream)) => connection(&gateway, &http, stream, router).await,
+                                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                                Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
+                            }
+                        }
+                    }
                     drop(place);
                 });
             }
         }
     }
     drop(listener);
-    gateway.stopping.send_replace(true);
+    gateway.stop();
     end(gateway, connections, gateway.settings.drain_time).await;
 }
 
@@ -98,26 +110,31 @@ async fn accept(
     }
 }
 
+/// Answers leave at once; and a client that takes none of them for so long is gone, also when its machine still is there.
+fn prepare(stream: &TcpStream, patience: Duration) {
+    let prepared =
+        stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_user_timeout(Some(patience)));
+    if let Err(error) = prepared {
+        tracing::debug!(%error, "a connection without its options");
+    }
+}
+
 async fn connection(
-    http: auto::Builder<TokioExecutor>,
-    stream: TcpStream,
+    gateway: &Gateway,
+    http: &auto::Builder<TokioExecutor>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     router: Router,
-    mut stopping: watch::Receiver<bool>,
-    idle_time: Duration,
 ) {
     let gauge = metrics::gauge!("factfold_http_connections");
     gauge.increment(1);
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection without TCP_NODELAY");
-    }
-    let under_way = watch::Sender::new(0);
+    let (under_way, idle_time) = (watch::Sender::new(0), gateway.settings.header_time);
     let service = service_fn(|request| answer(router.clone(), request, UnderWay::new(&under_way)));
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
         () = async {
             tokio::select! {
-                _ = stopping.wait_for(|stopping| *stopping) => {}
+                () = gateway.stops() => {}
                 () = idle(under_way.subscribe(), idle_time) => {}
             }
         } => {
@@ -172,7 +189,7 @@ impl Drop for UnderWay {
 async fn idle(mut under_way: watch::Receiver<usize>, time: Duration) {
     // Without a sender there is no connection any more either.
     while under_way.wait_for(|count| *count == 0).await.is_ok() {
-        if tokio::time::timeout(time, under_way.changed()).await.is_err() {
+        if timeout(time, under_way.changed()).await.is_err() {
             return;
         }
     }
@@ -181,11 +198,11 @@ async fn idle(mut under_way: watch::Receiver<usize>, time: Duration) {
 /// Requests under way get their answers; those that still wait for a decision are told where their command lies.
 async fn end(gateway: &Gateway, mut connections: JoinSet<()>, drain_time: Duration) {
     let mut ended = pin!(async { while connections.join_next().await.is_some() {} });
-    if tokio::time::timeout(DECIDE_TIME, &mut ended).await.is_ok() {
+    if timeout(DECIDE_TIME, &mut ended).await.is_ok() {
         return;
     }
     gateway.replies.close();
-    if tokio::time::timeout(drain_time, ended).await.is_err() {
+    if timeout(drain_time, ended).await.is_err() {
         tracing::warn!("some requests did not end in time, and were broken off");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::access::Keys;
+use crate::{access::Keys, tls::Tls};
 
 /// The largest body of a request, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -17,11 +17,16 @@ pub(crate) const AT_LEAST_TIME: Duration = Duration::from_secs(5);
 /// How long a read waits for the caller's own last writes.
 pub(crate) const OWN_WRITES_TIME: Duration = Duration::from_secs(1);
 
+/// How long a page of a stream's history is looked for. What was found until then is a page too.
+pub(crate) const HISTORY_TIME: Duration = Duration::from_secs(3);
+
 /// How a gateway behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The keys of access tokens.
     pub keys: Arc<Keys>,
+    /// The listener's certificate; without one, whoever is in between can read along.
+    pub tls: Option<Arc<Tls>>,
     /// How many requests may wait at once, for a decision or for a read model; beyond, they are refused with 503.
     pub waiting_max: usize,
     /// How many connections may be open at once; beyond, new ones wait in the kernel's queue.
@@ -34,6 +39,14 @@ pub struct Settings {
     pub header_time: Duration,
     /// How long a client may take to send a body.
     pub body_time: Duration,
+    /// How many may read live events at once; beyond, they are refused with 503.
+    pub readers_max: usize,
+    /// How many may read past events at once, each with a consumer of its own; beyond, they are refused with 503.
+    pub scans_max: usize,
+    /// How long a client may take nothing of what is sent to it, before it is cut off.
+    pub reader_patience: Duration,
+    /// How often somebody who reads events hears that there are none.
+    pub heartbeat: Duration,
     /// How long requests may go on after the gateway was told to stop.
     pub drain_time: Duration,
 }
@@ -43,6 +56,7 @@ impl Settings {
     pub fn new(keys: Keys) -> Self {
         Self {
             keys: Arc::new(keys),
+            tls: None,
             waiting_max: 1024,
             connections_max: 4096,
             unstored_max: 10_000,
@@ -50,6 +64,10 @@ impl Settings {
             store_time: Duration::from_secs(20),
             header_time: Duration::from_secs(30),
             body_time: Duration::from_secs(15),
+            readers_max: 256,
+            scans_max: 16,
+            reader_patience: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(15),
             drain_time: Duration::from_secs(5),
         }
     }

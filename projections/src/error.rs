@@ -10,16 +10,16 @@ use crate::Projection;
 pub enum Error {
     /// Postgres is away, or too busy: to be tried again.
     #[error("Postgres is out of reach: {0}")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(sqlx::Error),
     /// Postgres refused a statement, or a row is not what it must be.
     #[error("Postgres: {0}")]
-    Database(#[source] sqlx::Error),
+    Database(sqlx::Error),
     /// The tables could not be made.
     #[error("the catalogue could not be migrated: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// The database's URL is none.
     #[error("the database URL cannot be used: {0}")]
-    DatabaseUrl(#[source] sqlx::Error),
+    DatabaseUrl(sqlx::Error),
     /// With this namespace the names of schemas would be longer than Postgres takes.
     #[error("the namespace is too long: `{0}` has more than 63 characters")]
     NamespaceTooLong(String),

@@ -65,7 +65,12 @@ impl Installation {
     /// Starts it on a stack that is there already, and waits until it serves.
     pub(crate) async fn start_on(&mut self, stack: &Stack) -> Addresses {
         let found = [("KAFKA_BROKERS", stack.brokers()), ("DATABASE_URL", stack.database_url())];
-        self.launch_with(&[&found, &[("FACTFOLD_PARTITIONS", "4")][..]].concat());
+        self.start_with(&[&found, &[("FACTFOLD_PARTITIONS", "4")][..]].concat()).await
+    }
+
+    /// Starts it with these variables, and waits until it serves.
+    pub(crate) async fn start_with(&mut self, variables: &[(&str, &str)]) -> Addresses {
+        self.launch_with(variables);
         self.serves().await
     }
 

@@ -84,6 +84,7 @@ async fn measure(args: &Args, given: Option<Addresses>, settings: Settings) -> R
         let options = StackOptions {
             kafka_nodes: 1,
             kafka_port: None,
+            secure_listener: None,
             durability: Durability::Crashes,
             console: Console::Talking,
         };

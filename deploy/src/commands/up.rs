@@ -76,6 +76,7 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
     let options = StackOptions {
         kafka_nodes: 1,
         kafka_port: args.kafka_port,
+        secure_listener: None,
         durability: if args.fsync { Durability::PowerCuts } else { Durability::Crashes },
         console: Console::Talking,
     };
@@ -104,7 +105,8 @@ async fn serve(
 ) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let http = listener.local_addr().map_err(|error| Failure::OutOfReach(error.into()))?;
-    let addresses = Addresses { http: Some(format!("http://{http}")), ..addresses };
+    let scheme = if settings.tls().map_err(Failure::Usage)?.is_some() { "https" } else { "http" };
+    let addresses = Addresses { http: Some(format!("{scheme}://{http}")), ..addresses };
     let settings = settings.at(&addresses);
     telemetry::log(&settings).map_err(Failure::Usage)?;
     telemetry::metrics(settings.admin).map_err(Failure::OutOfReach)?;

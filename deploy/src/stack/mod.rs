@@ -16,6 +16,7 @@ mod supervise;
 mod tail;
 mod throwaway;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::console::Console;
@@ -37,13 +38,27 @@ pub enum Durability {
     PowerCuts,
 }
 
+/// One more listener of each Kafka node, where nobody gets in but over TLS and with a password (SCRAM-SHA-512). What a
+/// cluster of one's own may require is tried on it.
+#[derive(Debug, Clone)]
+pub struct SecureListener {
+    /// A PEM file with the nodes' private key and their certificate.
+    pub keystore: PathBuf,
+    /// The one user.
+    pub user: String,
+    /// That user's password.
+    pub password: String,
+}
+
 /// How a stack is to be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StackOptions {
     /// Kafka nodes, each broker and controller at once: 1, or 3 to try faults.
     pub kafka_nodes: u16,
     /// Kafka's port, instead of a free one that is kept. The nodes after the first count up from it.
     pub kafka_port: Option<u16>,
+    /// Where Kafka is strict, if anywhere.
+    pub secure_listener: Option<SecureListener>,
     /// What the data must outlive.
     pub durability: Durability,
     /// Where progress is said.
@@ -53,7 +68,13 @@ pub struct StackOptions {
 impl StackOptions {
     /// A stack of so many Kafka nodes for one quiet use.
     pub const fn throwaway(kafka_nodes: u16) -> Self {
-        Self { kafka_nodes, kafka_port: None, durability: Durability::Throwaway, console: Console::Quiet }
+        Self {
+            kafka_nodes,
+            kafka_port: None,
+            secure_listener: None,
+            durability: Durability::Throwaway,
+            console: Console::Quiet,
+        }
     }
 }
 
@@ -96,6 +117,11 @@ impl Stack {
     /// Kafka's bootstrap servers, `host:port[,host:port…]`.
     pub fn brokers(&self) -> &str {
         self.kafka.brokers()
+    }
+
+    /// The same, of the listener where Kafka is strict.
+    pub fn secure_brokers(&self) -> Option<&str> {
+        self.kafka.secure_brokers()
     }
 
     /// PostgreSQL's URL, with the password.

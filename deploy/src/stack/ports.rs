@@ -54,6 +54,11 @@ impl Ports {
         self.chosen[&broker(node)]
     }
 
+    /// The port where Kafka's node takes clients that prove who they are; none unless that was asked for.
+    pub(super) fn secure_broker(&self, node: u16) -> Option<u16> {
+        self.chosen.get(&secure_broker(node)).copied()
+    }
+
     /// The port where Kafka's nodes talk about metadata.
     pub(super) fn controller(&self, node: u16) -> u16 {
         self.chosen[&controller(node)]
@@ -69,6 +74,10 @@ const POSTGRES: &str = "postgres";
 
 fn broker(node: u16) -> String {
     format!("kafka-{node}")
+}
+
+fn secure_broker(node: u16) -> String {
+    format!("kafka-{node}-secure")
 }
 
 fn controller(node: u16) -> String {
@@ -87,6 +96,9 @@ fn wanted(options: &StackOptions) -> anyhow::Result<Vec<(String, Option<u16>)>> 
         wanted.push((broker(node), fixed));
     }
     wanted.extend((1..=options.kafka_nodes).map(|node| (controller(node), None)));
+    if options.secure_listener.is_some() {
+        wanted.extend((1..=options.kafka_nodes).map(|node| (secure_broker(node), None)));
+    }
     wanted.push((POSTGRES.to_owned(), None));
     Ok(wanted)
 }

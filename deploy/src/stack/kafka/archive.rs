@@ -49,6 +49,7 @@ async fn make(installation: &Installation, archive: &Path) -> anyhow::Result<()>
     let options = StackOptions {
         kafka_nodes: 1,
         kafka_port: None,
+        secure_listener: None,
         durability: Durability::Crashes,
         console: Console::Quiet,
     };
@@ -56,7 +57,12 @@ async fn make(installation: &Installation, archive: &Path) -> anyhow::Result<()>
     let home = dir.path().join("kafka");
     make_home(&home)?;
     let member = Member::new(1, &ports);
-    let cluster = Cluster { id: cluster_id(&home)?, members: vec![member], durability: options.durability };
+    let cluster = Cluster {
+        id: cluster_id(&home)?,
+        members: vec![member],
+        secure_listener: None,
+        durability: options.durability,
+    };
     let new_archive = temp.path().join("classes.jsa");
     let installation = Arc::new(installation.clone());
     let node = Node::new(&installation, &Arc::new(cluster), member, &home, dir.processes())

@@ -3,13 +3,17 @@
 use std::path::Path;
 
 use super::Ports;
-use crate::stack::Durability;
+use crate::stack::{Durability, SecureListener};
+
+/// How clients of the strict listener prove that they know the password.
+const SCRAM: &str = "SCRAM-SHA-512";
 
 /// What all nodes of a cluster know.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) id: String,
     pub(super) members: Vec<Member>,
+    pub(super) secure_listener: Option<SecureListener>,
     pub(super) durability: Durability,
 }
 
@@ -19,11 +23,17 @@ pub(super) struct Member {
     pub(super) id: u16,
     pub(super) port: u16,
     controller_port: u16,
+    secure_port: Option<u16>,
 }
 
 impl Member {
     pub(super) fn new(id: u16, ports: &Ports) -> Self {
-        Self { id, port: ports.broker(id), controller_port: ports.controller(id) }
+        Self {
+            id,
+            port: ports.broker(id),
+            controller_port: ports.controller(id),
+            secure_port: ports.secure_broker(id),
+        }
     }
 
     pub(super) fn address(&self) -> String {
@@ -34,6 +44,12 @@ impl Member {
 impl Cluster {
     pub(super) fn brokers(&self) -> String {
         self.members.iter().map(Member::address).collect::<Vec<_>>().join(",")
+    }
+
+    pub(super) fn secure_brokers(&self) -> Option<String> {
+        let addresses: Option<Vec<_>> =
+            self.members.iter().map(|member| Some(format!("127.0.0.1:{}", member.secure_port?))).collect();
+        addresses.map(|addresses| addresses.join(","))
     }
 
     /// A replica on every node up to three; one of three may be away.
@@ -54,23 +70,42 @@ impl Cluster {
             "\
 {common}
 process.roles=broker,controller
-listeners=BROKER://{address},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=BROKER://{address}
+listeners=BROKER://{address},CONTROLLER://127.0.0.1:{controller_port}{secure}
+advertised.listeners=BROKER://{address}{secure}
 inter.broker.listener.name=BROKER
-listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL
 broker.session.timeout.ms={session_timeout_ms}
 broker.heartbeat.interval.ms=500
 ",
             controller_port = member.controller_port,
+            secure = member.secure_port.map(|port| format!(",SECURE://127.0.0.1:{port}")).unwrap_or_default(),
             session_timeout_ms = self.session_timeout_ms(),
             common = self.common_properties(member, data),
         );
+        if let Some(SecureListener { keystore, .. }) = &self.secure_listener {
+            text.push_str(&format!(
+                "
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={}
+listener.name.secure.sasl.enabled.mechanisms={SCRAM}
+listener.name.secure.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+",
+                keystore.display()
+            ));
+        }
         if self.durability == Durability::PowerCuts {
             text.push_str(
                 "\n# With one replica, only the disk outlives a power cut.\nlog.flush.interval.messages=1\n",
             );
         }
         text
+    }
+
+    /// What a node's storage must know from the beginning: the password of the strict listener.
+    pub(super) fn credentials(&self) -> Option<String> {
+        let SecureListener { user, password, .. } = self.secure_listener.as_ref()?;
+        Some(format!("{SCRAM}=[name={user},password={password}]"))
     }
 
     /// The settings of `member` as a controller only, which soon finds that no node is alive: see [`super::fence`].
@@ -144,8 +179,9 @@ mod tests {
     use super::*;
 
     fn cluster(nodes: u16, durability: Durability) -> Cluster {
-        let member = |id| Member { id, port: 20_000 + id, controller_port: 21_000 + id };
-        Cluster { id: "id".to_owned(), members: (1..=nodes).map(member).collect(), durability }
+        let member = |id| Member { id, port: 20_000 + id, controller_port: 21_000 + id, secure_port: None };
+        let members = (1..=nodes).map(member).collect();
+        Cluster { id: "id".to_owned(), members, secure_listener: None, durability }
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub(super) async fn format(
             // An id can begin with `-`: in one word with its name it is not taken for another option.
             .args(["kafka.tools.StorageTool", "format", &format!("--cluster-id={}", cluster.id), "--config"])
             .arg(&new_settings)
+            .args(cluster.credentials().iter().flat_map(|credentials| ["--add-scram", credentials]))
             .output()
             .await
             .context("cannot run java")?;

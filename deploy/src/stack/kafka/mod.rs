@@ -36,6 +36,7 @@ use node::Node;
 pub(super) struct Kafka {
     nodes: Vec<Supervisor>,
     brokers: String,
+    secure_brokers: Option<String>,
 }
 
 impl Kafka {
@@ -51,6 +52,7 @@ impl Kafka {
         let cluster = Arc::new(Cluster {
             id: cluster_id(&home)?,
             members: (1..=options.kafka_nodes).map(|id| Member::new(id, ports)).collect(),
+            secure_listener: options.secure_listener.clone(),
             durability: options.durability,
         });
         let node = |member: &Member| Node::new(&installation, &cluster, *member, &home, dir.processes());
@@ -62,7 +64,12 @@ impl Kafka {
         }
         let starts = nodes.into_iter().map(|node| Supervisor::start(node, options.console));
         let nodes = try_join_all(starts).await?;
-        Ok(Self { nodes, brokers: cluster.brokers() })
+        Ok(Self { nodes, brokers: cluster.brokers(), secure_brokers: cluster.secure_brokers() })
+    }
+
+    /// The bootstrap servers of the strict listener.
+    pub(super) fn secure_brokers(&self) -> Option<&str> {
+        self.secure_brokers.as_deref()
     }
 
     /// The bootstrap servers.
