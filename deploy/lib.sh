@@ -8,6 +8,7 @@ root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
 target="${CARGO_TARGET_DIR:-$root/target}"
 java_min=17
 postgres_min=15
+python_min="3, 11"
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$1"; exit "${2:-3}"; }
@@ -111,6 +112,27 @@ need_everything() {
     has_java || die "Java $java_min or newer is needed: install it, or set JAVA_HOME."
     has_maven || die "Maven is needed to fetch Kafka: install it, or set KAFKA_HOME."
     has_postgres || die "PostgreSQL $postgres_min or newer is needed: install it, or set PG_BINDIR."
+}
+
+has_python() { python3 -c "import ensurepip, sys, venv; sys.exit(sys.version_info < ($python_min))" 2>/dev/null; }
+
+# python_tools: installs the programs of tests/python/requirements.txt, once, in an environment of their own, and leaves its path
+# in FACTFOLD_PYTHON. Without Python there is none, and the tests that need one say so.
+python_tools() {
+    local wanted="$root/tests/python/requirements.txt" tools="$target/python"
+    has_python || ! can_install || apt_install python3 python3-venv
+    if ! has_python; then
+        say "Python ${python_min/, /.} or newer, with venv, is not here: the tests with schemathesis and a generated client are SKIPPED."
+        return
+    fi
+    if ! cmp -s "$wanted" "$tools/installed.txt"; then
+        say "Installing the Python tools of the tests ..."
+        python3 -m venv --clear "$tools"
+        "$tools/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" >&2 ||
+            die "pip could not install the Python tools of the tests: see above."
+        cp "$wanted" "$tools/installed.txt"
+    fi
+    export FACTFOLD_PYTHON="$tools"
 }
 
 # build PROFILE MINUTES ARGS...: builds the factfold binary, says how long that takes the first

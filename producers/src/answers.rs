@@ -11,7 +11,9 @@ use factfold_schemas::{
     position::Position,
     record::{Answer as Decided, Reply},
 };
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -36,7 +38,7 @@ pub(crate) fn to_write(prefer: Prefer, submitted: Submitted, created: Option<&st
         Ok(reply) => {
             let mut response = match reply {
                 Some(reply) => decided(reply, created),
-                None => later(&submitted.command_id, submitted.position, &json!({ "status": "pending" })),
+                None => Undecided::pending(&submitted.command_id, submitted.position).answer(),
             };
             set(&mut response, POSITION, &submitted.position.to_string());
             if let Some(applied) = &applied {
@@ -51,15 +53,48 @@ pub(crate) fn to_write(prefer: Prefer, submitted: Submitted, created: Option<&st
     }
 }
 
-/// Stored, and not decided yet: how it stands, and where to ask again.
-fn later(command_id: &str, position: Position, status: &Value) -> Response {
-    let mut body = json!({ "command_id": command_id, "position": position });
-    if let (Value::Object(body), Value::Object(status)) = (&mut body, status) {
-        body.extend(status.clone());
+/// A command that is stored, and not decided yet.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Undecided {
+    /// The command's id.
+    command_id: String,
+    /// Where it lies.
+    position: Position,
+    /// How it stands.
+    status: Waiting,
+    /// Its `notbefore`, if it waits for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    due: Option<Timestamp>,
+}
+
+/// What a command waits for.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Waiting {
+    /// For its turn.
+    Pending,
+    /// For its time.
+    Scheduled,
+}
+
+impl Undecided {
+    /// A command that waits for its turn.
+    pub(crate) fn pending(command_id: impl Into<String>, position: Position) -> Self {
+        Self { command_id: command_id.into(), position, status: Waiting::Pending, due: None }
     }
-    let mut response = json_response(StatusCode::ACCEPTED, &body);
-    set(&mut response, header::LOCATION, &command_path(command_id, &position.to_string()));
-    response
+
+    fn scheduled(command_id: &str, position: Position, due: Timestamp) -> Self {
+        Self { status: Waiting::Scheduled, due: Some(due), ..Self::pending(command_id, position) }
+    }
+
+    /// Stored, and not decided yet: how it stands, and where to ask again.
+    fn answer(&self) -> Response {
+        let Self { command_id, position, .. } = self;
+        let mut response = json_response(StatusCode::ACCEPTED, self);
+        set(&mut response, header::LOCATION, &command_path(command_id, &position.to_string()));
+        response
+    }
 }
 
 /// Where to ask for the outcome of a command.
@@ -79,9 +114,7 @@ fn decided(reply: &Reply, created: Option<&str>) -> Response {
             }
             response
         }
-        Decided::Scheduled { due } => {
-            later(&reply.command_id, reply.position, &json!({ "status": "scheduled", "due": due }))
-        }
+        Decided::Scheduled { due } => Undecided::scheduled(&reply.command_id, reply.position, *due).answer(),
         Decided::NoChange | Decided::Rejected { .. } | Decided::DeadLettered { .. } => {
             present(reply, StatusCode::OK, None)
         }

@@ -19,7 +19,7 @@ use crate::{
 
 /// Attributes that mean something here. The gateway sets `source`, `time`, `authtype` and `authid` itself, whatever is
 /// given; W3C allows whoever does not need `tracestate` to drop it.
-const KNOWN: [&str; 17] = [
+pub(crate) const KNOWN: [&str; 17] = [
     "specversion",
     "id",
     "type",

@@ -13,6 +13,7 @@
 pub mod access;
 mod answers;
 mod asking;
+pub mod documents;
 mod envelopes;
 mod freshness;
 mod gateway;

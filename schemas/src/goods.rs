@@ -344,10 +344,10 @@ pub struct Goods {
     /// The version of the last event of the stream.
     pub version: u64,
     /// When they were added.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: Timestamp,
     /// When they last changed.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub updated_at: Timestamp,
     /// What people read.
     pub name: String,

@@ -17,7 +17,7 @@ pub struct Validator(jsonschema::Validator);
 impl Validator {
     /// The validator of any type that has a schema.
     pub fn of<T: JsonSchema>() -> Self {
-        Self::compile(&schema_of::<T>())
+        Self::of_schema(&schema_of::<T>())
     }
 
     /// The validators of every type of command of a service, by name.
@@ -27,10 +27,11 @@ impl Validator {
             Service::Orders => split::<orders::Command>(service),
             Service::Users => split::<users::Command>(service),
         };
-        schemas.into_iter().map(|(name, schema)| (name, Self::compile(&schema))).collect()
+        schemas.into_iter().map(|(name, schema)| (name, Self::of_schema(&schema))).collect()
     }
 
-    fn compile(schema: &Value) -> Self {
+    /// The validator of a schema that was generated from types.
+    pub fn of_schema(schema: &Value) -> Self {
         let options = jsonschema::options()
             .should_validate_formats(true)
             .with_format("iso-4217", |text: &str| text.parse::<Currency>().is_ok());

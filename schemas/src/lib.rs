@@ -11,6 +11,7 @@
 pub mod cloudevents;
 pub mod codec;
 pub mod command;
+pub mod compatibility;
 pub mod email;
 pub mod goods;
 pub mod ids;

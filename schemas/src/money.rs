@@ -12,6 +12,7 @@ pub const AMOUNT_MAX: i64 = (1 << 53) - 1;
 /// an `i64`; [`Money::is_price`] and [`Money::is_payment`] say what the domain accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(description = "An amount of money, in minor units (cents) of one currency.")]
 pub struct Money {
     /// Minor units: 1999 is 19.99 EUR.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]

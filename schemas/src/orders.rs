@@ -264,6 +264,7 @@ pub struct OrderExpired {
     strum::VariantNames,
 )]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "OrderStatus")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Status {
     /// Ordered; the goods are being reserved.
@@ -450,10 +451,10 @@ pub struct Order {
     /// The version of the last event of the stream.
     pub version: u64,
     /// When it was created.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: Timestamp,
     /// When it last changed.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub updated_at: Timestamp,
     /// Whose order it is.
     pub user_id: UserId,
@@ -473,6 +474,7 @@ pub struct Order {
 
 /// A line of an order as people see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OrderLine")]
 pub struct Line {
     /// Which goods.
     pub goods_id: GoodsId,

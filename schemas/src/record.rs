@@ -308,7 +308,7 @@ impl RecordedOutcome {
 }
 
 /// What a client is told about its command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub enum Answer {
     /// It gave events; the last of them has this version.
@@ -331,6 +331,7 @@ pub enum Answer {
     /// It waits for its time.
     Scheduled {
         /// Its `notbefore`.
+        #[schemars(with = "String", extend("format" = "date-time"))]
         due: Timestamp,
     },
 }

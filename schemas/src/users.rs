@@ -626,10 +626,10 @@ pub struct User {
     /// The version of the last event of the stream.
     pub version: u64,
     /// When the registration started.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: Timestamp,
     /// When it last changed.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub updated_at: Timestamp,
     /// Where the account is in its life.
     pub status: Status,
@@ -651,6 +651,6 @@ pub struct ShownSession {
     /// How often it was refreshed.
     pub refreshed: u32,
     /// When it ends if it is not refreshed.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub expires_at: Timestamp,
 }

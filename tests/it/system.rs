@@ -135,6 +135,11 @@ impl Client {
         Self { client, is_patient: true, ..self }
     }
 
+    /// What it shows to say who it is.
+    pub(crate) fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
+    }
+
     /// A request; more headers as `name: value`.
     pub(crate) async fn ask(
         &self,

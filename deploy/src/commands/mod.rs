@@ -6,6 +6,7 @@ mod bench;
 mod config;
 mod dead_letters;
 mod doctor;
+mod documents;
 mod gateway;
 mod history;
 mod prepare;
@@ -59,6 +60,10 @@ enum Command {
     Config(Within<config::Args>),
     Bench(bench::Args),
     Schemas(schemas::Args),
+    #[command(name = "openapi")]
+    OpenApi(documents::OpenApi),
+    #[command(name = "asyncapi")]
+    AsyncApi(documents::AsyncApi),
     #[command(hide = true)]
     WithStack(with_stack::Args),
     #[command(hide = true)]
@@ -135,6 +140,8 @@ impl Cli {
             }
             Command::Bench(args) => bench::run(args).await,
             Command::Schemas(args) => schemas::run(&args),
+            Command::OpenApi(_) => documents::openapi(),
+            Command::AsyncApi(_) => documents::asyncapi(),
             Command::WithStack(args) => with_stack::run(args).await,
             Command::Prepare => prepare::run().await,
         }

@@ -71,6 +71,10 @@ pub enum Operation {
     CreateTicket,
 
     ListProjections,
+    ShowOpenApi,
+    ShowAsyncApi,
+    ReadDocs,
+    FetchDocsFile,
     ExplainProblem,
     ListKeys,
     IsAlive,
@@ -146,6 +150,10 @@ impl Operation {
             Self::CreateTicket      => row(Owner,    POST,   "/v1/sessions/tickets"),
 
             Self::ListProjections   => row(OPERATOR, GET,    "/v1/projections"),
+            Self::ShowOpenApi       => row(Everyone, GET,    "/openapi.json"),
+            Self::ShowAsyncApi      => row(Everyone, GET,    "/asyncapi.json"),
+            Self::ReadDocs          => row(Everyone, GET,    "/docs"),
+            Self::FetchDocsFile     => row(Everyone, GET,    "/docs/{name}"),
             Self::ExplainProblem    => row(Everyone, GET,    "/problems/{name}"),
             Self::ListKeys          => row(Everyone, GET,    "/.well-known/jwks.json"),
             Self::IsAlive           => row(Everyone, GET,    "/healthz"),

@@ -109,14 +109,6 @@ pub(super) fn title_of(name: &str) -> String {
     find(name).map_or_else(|| name.replace('-', " "), |entry| entry.title.to_owned())
 }
 
-impl Entry {
-    /// The page at `/problems/{name}`.
-    pub(crate) fn page(&self) -> String {
-        let Self { name, status, title, remedy } = self;
-        format!("{name} (HTTP {status})\n\nWhat it means: {title}.\nWhat to do: {remedy}\n")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -4,17 +4,20 @@
 //! they are met, and only named here.
 
 pub(crate) mod catalogue;
+pub(crate) mod page;
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use factfold_schemas::{
-    json::Misfit,
+    json::{Misfit, schema_of},
     orders,
     rejection::{Reject, Rejection, RejectionKind},
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// The media type of problems.
@@ -38,7 +41,7 @@ struct Inner {
 }
 
 /// One bad field.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldError {
     /// What is wrong.
     pub detail: String,
@@ -164,6 +167,25 @@ impl IntoResponse for Problem {
         response.headers_mut().extend(headers);
         response
     }
+}
+
+/// The schema of every problem.
+pub(crate) fn schema() -> Value {
+    json!({
+        "description": "Why a request was refused, or failed (RFC 9457).",
+        "type": "object",
+        "properties": {
+            "type": { "type": "string", "description": "`/problems/<name>`, which explains it." },
+            "title": { "type": "string", "description": "A few words." },
+            "status": { "type": "integer", "description": "The HTTP status." },
+            "detail": { "type": "string", "description": "What happened, in a sentence." },
+            "errors": { "type": "array", "items": schema_of::<FieldError>(), "description": "All bad fields." },
+            "command_id": { "type": "string", "description": "The id of the command that was refused." },
+            "position": { "type": "string", "description": "Where that command lies." },
+            "data": { "type": "object", "description": "What the sentence speaks of, for machines." },
+        },
+        "required": ["type", "title", "status", "detail"],
+    })
 }
 
 /// The rejection as its reader may see it. That an order exists is nobody's business but its owner's: another's order

@@ -16,8 +16,10 @@ use crate::{
     settings::BATCH_MAX,
 };
 
-const STRUCTURED: &str = "application/cloudevents+json";
-const BATCH: &str = "application/cloudevents-batch+json";
+/// A CloudEvent as one JSON object.
+pub(crate) const STRUCTURED: &str = "application/cloudevents+json";
+/// Many of them.
+pub(crate) const BATCH: &str = "application/cloudevents-batch+json";
 
 /// A CloudEvent, and where it stood, so that a problem can point there.
 #[derive(Debug)]

@@ -16,10 +16,13 @@ pub(crate) fn of(version: u64) -> String {
 
 /// The version that a write expects.
 pub(crate) fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    if !headers.contains_key(header::IF_MATCH) {
+        return Ok(None);
+    }
     let tags = list(headers, &header::IF_MATCH)?;
     match tags.as_slice() {
         // What is changed must be there anyway.
-        [] | ["*"] => Ok(None),
+        ["*"] => Ok(None),
         [tag] => version(tag).map(Some).ok_or_else(|| {
             Problem::new(
                 "version-mismatch",
@@ -63,7 +66,9 @@ mod tests {
         for never in ["W/\"3.1\"", "3", "\"x\"", "\"3.x\"", "\"-1\""] {
             assert_eq!(expected(never).expect_err("no version").name(), "version-mismatch", "{never}");
         }
-        assert_eq!(expected("\"3\", \"4\"").expect_err("two").name(), "invalid-header");
+        for not_one in ["\"3\", \"4\"", ""] {
+            assert_eq!(expected(not_one).expect_err("not one").name(), "invalid-header", "{not_one}");
+        }
     }
 
     #[test]

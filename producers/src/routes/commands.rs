@@ -1,5 +1,7 @@
 //! Commands as they are: any type, as CloudEvents, singly or in batches; and what became of each.
 
+pub(super) mod described;
+
 use std::collections::BTreeMap;
 
 use axum::{
@@ -9,13 +11,14 @@ use axum::{
 use factfold_projections::{CommandOutcome, Placed, Projection, WaitError};
 use factfold_schemas::{position::Position, record::Answer as Decided};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
     access::{Caller, Role},
-    answers::{self, POSITION, command_path, set},
+    answers::{self, POSITION, Undecided, command_path, set},
     envelopes::Envelope,
     freshness::failed,
     gateway::Gateway,
@@ -42,8 +45,7 @@ pub(super) async fn send(State(gateway): State<Gateway>, write: Write, request: 
             let identity = write.identity.clone();
             let envelopes = gateway.envelopes(&write, vec![(entry, identity)])?;
             let stored = store(&gateway, &write, envelopes).await?;
-            let items: Vec<Value> = stored.iter().map(Stored::item).collect();
-            let mut response = answers::json_response(StatusCode::ACCEPTED, &items.first());
+            let mut response = answers::json_response(StatusCode::ACCEPTED, &stored.first());
             if let [Stored { id, position }] = stored.as_slice() {
                 set(&mut response, header::LOCATION, &command_path(id, &position.to_string()));
                 set(&mut response, POSITION, &position.to_string());
@@ -54,8 +56,7 @@ pub(super) async fn send(State(gateway): State<Gateway>, write: Write, request: 
             let identities = (0..entries.len()).map(|index| write.identity.of_entry(index));
             let envelopes = gateway.envelopes(&write, entries.into_iter().zip(identities).collect())?;
             let stored = store(&gateway, &write, envelopes).await?;
-            let items: Vec<Value> = stored.iter().map(Stored::item).collect();
-            let mut response = answers::json_response(StatusCode::ACCEPTED, &json!({ "items": items }));
+            let mut response = answers::json_response(StatusCode::ACCEPTED, &json!({ "items": stored }));
             set(&mut response, POSITION, &last_of_each_partition(&stored));
             Ok(response)
         }
@@ -63,15 +64,13 @@ pub(super) async fn send(State(gateway): State<Gateway>, write: Write, request: 
 }
 
 /// A command that is stored.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "StoredCommand")]
 struct Stored {
+    /// Its id.
     id: String,
+    /// Where it lies.
     position: Position,
-}
-
-impl Stored {
-    fn item(&self) -> Value {
-        json!({ "id": self.id, "position": self.position })
-    }
 }
 
 /// Stores the commands in their order. What is known of a batch that is stored in part is told.
@@ -105,10 +104,7 @@ async fn store(gateway: &Gateway, write: &Write, envelopes: Vec<Envelope>) -> Re
     match failure {
         None => Ok(stored),
         Some((id, error)) if stored.is_empty() => Err(not_stored(error, &id)),
-        Some((id, error)) => {
-            let items: Vec<Value> = stored.iter().map(Stored::item).collect();
-            Err(not_stored(error.in_doubt(), &id).with("stored", Value::Array(items)))
-        }
+        Some((id, error)) => Err(not_stored(error.in_doubt(), &id).with("stored", json!(stored))),
     }
 }
 
@@ -123,15 +119,22 @@ fn last_of_each_partition(stored: &[Stored]) -> String {
 }
 
 /// An outcome as its reader sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CommandOutcome")]
 struct Shown {
+    /// The command's id.
     command_id: String,
+    /// Where it lies.
     position: Position,
     #[serde(flatten)]
     answer: Decided,
+    /// The broker's time of the command.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     decided_at: Timestamp,
+    /// The command's type.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     command: Option<String>,
+    /// What it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<String>,
     /// Whether this was a repeat: then the answer is that of the first.
@@ -157,9 +160,10 @@ impl From<CommandOutcome> for Shown {
 }
 
 /// What can be asked of one command.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShowParameters {
+    /// Where it lies, as the write answered it.
     at: Option<String>,
 }
 
@@ -189,8 +193,7 @@ pub(super) async fn show(
                 }
                 Err(WaitError::Failed(error)) => Err(failed(error)),
                 Ok(()) | Err(WaitError::Behind { .. }) => {
-                    let body = json!({ "command_id": id, "position": at, "status": "pending" });
-                    Ok(answers::json_response(StatusCode::OK, &body))
+                    Ok(answers::json_response(StatusCode::OK, &Undecided::pending(id, at)))
                 }
             }
         }

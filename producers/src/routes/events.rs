@@ -1,6 +1,8 @@
 //! Events as they are: the history of one stream, and all events of a service; past ones as JSON, live ones as server-sent
 //! events. Whose a stream is, is for the read model to say; to others it is not there.
 
+pub(super) mod described;
+
 use axum::{
     extract::{OriginalUri, State},
     http::HeaderMap,
@@ -16,6 +18,7 @@ use factfold_schemas::{
     topics::Service,
 };
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
@@ -42,13 +45,19 @@ use crate::{
 };
 
 /// What can be asked of the history of a stream.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StreamParameters {
+    /// How many at most.
+    #[schemars(range(min = 1, max = 200))]
     limit: Option<u16>,
+    /// `next` of the page before.
     after: Option<String>,
+    /// Only events of these types, separated by commas.
     r#type: Option<String>,
+    /// Instead of a token.
     #[serde(rename = "ticket")]
+    #[schemars(with = "Option<String>")]
     _ticket: Option<IgnoredAny>,
 }
 
@@ -115,14 +124,20 @@ async fn find(gateway: &Gateway, caller: &Caller, read: &Read, name: &str) -> Re
 }
 
 /// What can be asked of a service's events.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceParameters {
+    /// Only what happened from then on: a time (RFC 3339), or positions as `orders.events/0@17`.
     from: Option<String>,
+    /// Only what happened until then.
     to: Option<String>,
+    /// The `id` of the last event that was seen.
     after: Option<String>,
+    /// Only events of these types, separated by commas.
     r#type: Option<String>,
+    /// Instead of a token.
     #[serde(rename = "ticket")]
+    #[schemars(with = "Option<String>")]
     _ticket: Option<IgnoredAny>,
 }
 

@@ -1,8 +1,11 @@
 //! Goods: everyone sees them, merchants change them.
 
+pub(super) mod described;
+
 use axum::extract::{OriginalUri, Request, State};
 use factfold_projections::GoodsFilter;
 use factfold_schemas::ids::{Goods, GoodsId};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -76,11 +79,15 @@ async fn send(
 }
 
 /// What can be asked of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListParameters {
+    /// How many at most.
+    #[schemars(range(min = 1, max = 200))]
     limit: Option<u16>,
+    /// `next` of the page before.
     after: Option<String>,
+    /// Only what is sold no more, or only what still is.
     discontinued: Option<bool>,
 }
 

@@ -1,5 +1,7 @@
 //! Health: `/healthz` says that the process lives, `/readyz` that it can serve, and if not, what is missing.
 
+pub(super) mod described;
+
 use std::time::Duration;
 
 use axum::{extract::State, http::StatusCode};

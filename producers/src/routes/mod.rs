@@ -2,6 +2,7 @@
 //! never talks to Kafka or Postgres itself.
 
 mod commands;
+mod documents;
 mod events;
 mod goods;
 pub(crate) mod health;
@@ -21,19 +22,34 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     access::{self, Operation},
+    documents::{components::Components, description::Description},
     gateway::Gateway,
     observing,
     problems::Problem,
     rpc,
 };
 
+/// What answers an operation, and what it says about itself.
+pub(crate) struct Route {
+    handler: MethodRouter<Gateway>,
+    pub(crate) description: fn(&mut Components) -> Description,
+}
+
+/// Every operation that has a route, in the order of their table.
+pub(crate) fn all() -> impl Iterator<Item = (Operation, Route)> {
+    Operation::ALL.iter().filter_map(|operation| {
+        let (method, _) = operation.http()?;
+        let method = MethodFilter::try_from(method).expect("the table has the usual methods");
+        let Some(route) = route(*operation, method) else { unreachable!("{operation:?} has a route") };
+        Some((*operation, route))
+    })
+}
+
 /// The whole API, gRPC too.
 pub(crate) fn router(gateway: Gateway) -> Router {
     let mut routes = Router::new();
-    for operation in Operation::ALL.iter().copied() {
-        let Some((method, path)) = operation.http() else { continue };
-        let method = MethodFilter::try_from(method).expect("the table has the usual methods");
-        let Some(handler) = handler(operation, method) else { unreachable!("{operation:?} has a route") };
+    for (operation, Route { handler, .. }) in all() {
+        let Some((_, path)) = operation.http() else { continue };
         let guard = middleware::from_fn_with_state((gateway.clone(), operation), access::guard);
         routes = routes.route(path, handler.route_layer(guard));
     }
@@ -46,31 +62,35 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .merge(rpc::router(&gateway))
 }
 
-/// What answers an operation; `None` for those that have no route.
-fn handler(operation: Operation, method: MethodFilter) -> Option<MethodRouter<Gateway>> {
-    Some(match operation {
-        Operation::ListGoods => on(method, goods::list),
-        Operation::GetGoods => on(method, goods::show),
-        Operation::AddGoods => on(method, goods::add),
-        Operation::UpdateGoods => on(method, goods::update),
-        Operation::AdjustStock => on(method, goods::adjust_stock),
-        Operation::DiscontinueGoods => on(method, goods::discontinue),
-        Operation::ListOrders => on(method, orders::list),
-        Operation::GetOrder => on(method, orders::show),
-        Operation::CreateOrder => on(method, orders::create),
-        Operation::PayOrder => on(method, orders::pay),
-        Operation::RefundOrder => on(method, orders::refund),
-        Operation::CancelOrder => on(method, orders::cancel),
-        Operation::SendCommands => on(method, commands::send),
-        Operation::GetCommand => on(method, commands::show),
-        Operation::ReadStream => on(method, events::of_stream),
-        Operation::ReadService => on(method, events::of_service),
-        Operation::CreateTicket => on(method, tickets::create),
-        Operation::ListProjections => on(method, projections::list),
-        Operation::ExplainProblem => on(method, system::problem),
-        Operation::ListKeys => on(method, system::keys),
-        Operation::IsAlive => on(method, health::alive),
-        Operation::IsReady => on(method, health::ready),
+/// The handler of an operation, and its description; `None` for those that have no route.
+fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
+    let (handler, description): (_, fn(&mut Components) -> Description) = match operation {
+        Operation::ListGoods => (on(method, goods::list), goods::described::list),
+        Operation::GetGoods => (on(method, goods::show), goods::described::show),
+        Operation::AddGoods => (on(method, goods::add), goods::described::add),
+        Operation::UpdateGoods => (on(method, goods::update), goods::described::update),
+        Operation::AdjustStock => (on(method, goods::adjust_stock), goods::described::adjust_stock),
+        Operation::DiscontinueGoods => (on(method, goods::discontinue), goods::described::discontinue),
+        Operation::ListOrders => (on(method, orders::list), orders::described::list),
+        Operation::GetOrder => (on(method, orders::show), orders::described::show),
+        Operation::CreateOrder => (on(method, orders::create), orders::described::create),
+        Operation::PayOrder => (on(method, orders::pay), orders::described::pay),
+        Operation::RefundOrder => (on(method, orders::refund), orders::described::refund),
+        Operation::CancelOrder => (on(method, orders::cancel), orders::described::cancel),
+        Operation::SendCommands => (on(method, commands::send), commands::described::send),
+        Operation::GetCommand => (on(method, commands::show), commands::described::show),
+        Operation::ReadStream => (on(method, events::of_stream), events::described::of_stream),
+        Operation::ReadService => (on(method, events::of_service), events::described::of_service),
+        Operation::CreateTicket => (on(method, tickets::create), tickets::described::create),
+        Operation::ListProjections => (on(method, projections::list), projections::described::list),
+        Operation::ShowOpenApi => (on(method, documents::show_openapi), documents::described::openapi),
+        Operation::ShowAsyncApi => (on(method, documents::show_asyncapi), documents::described::asyncapi),
+        Operation::ReadDocs => (on(method, documents::show_page), documents::described::page),
+        Operation::FetchDocsFile => (on(method, documents::show_file), documents::described::asset),
+        Operation::ExplainProblem => (on(method, system::problem), system::described::problem),
+        Operation::ListKeys => (on(method, system::keys), system::described::keys),
+        Operation::IsAlive => (on(method, health::alive), health::described::alive),
+        Operation::IsReady => (on(method, health::ready), health::described::ready),
         Operation::ReserveStock
         | Operation::ReleaseStock
         | Operation::RecordReservation
@@ -93,7 +113,8 @@ fn handler(operation: Operation, method: MethodFilter) -> Option<MethodRouter<Ga
         | Operation::ConfirmEmail
         | Operation::ReleaseEmail
         | Operation::RecordLogin => return None,
-    })
+    };
+    Some(Route { handler, description })
 }
 
 async fn nothing_here(uri: Uri, headers: HeaderMap) -> Response {

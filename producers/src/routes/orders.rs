@@ -1,6 +1,8 @@
 //! Orders: customers place, pay and cancel their own; merchants give money back. Whose an order is, is for the decider
 //! and the read model to say; to others it is not there.
 
+pub(super) mod described;
+
 use axum::extract::{OriginalUri, Request, State};
 use factfold_projections::OrderFilter;
 use factfold_schemas::{
@@ -8,6 +10,7 @@ use factfold_schemas::{
     json::Misfit,
     orders::Status,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -92,12 +95,17 @@ fn to_problem(refused: Refused) -> Problem {
 }
 
 /// What can be asked of the list.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListParameters {
+    /// How many at most.
+    #[schemars(range(min = 1, max = 200))]
     limit: Option<u16>,
+    /// `next` of the page before.
     after: Option<String>,
+    /// Only those with this status.
     status: Option<Status>,
+    /// Only those with these goods.
     goods_id: Option<GoodsId>,
 }
 
@@ -116,9 +124,10 @@ pub(super) async fn list(
 }
 
 /// What can be asked of one order.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ShowParameters {
+    /// Wait for this status or a final one, 30 seconds at most.
     until: Option<Status>,
 }
 

@@ -1,23 +1,36 @@
 //! What the system says about itself: its problems and its public keys.
 
+pub(super) mod described;
+
 use axum::{
     extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
+    http::{HeaderMap, StatusCode, header},
+    response::{Html, IntoResponse},
 };
 
 use crate::{
-    answers,
+    answers::{self, set},
     gateway::Gateway,
-    problems::{Answer, Problem, catalogue},
+    problems::{
+        Answer, Problem, catalogue,
+        page::{Explained, prefers_html},
+    },
     reading::parameters::PathText,
 };
 
-/// `GET /problems/{name}`
-pub(super) async fn problem(PathText(name): PathText) -> Answer {
+/// `GET /problems/{name}`: a page for people, JSON for programs.
+pub(super) async fn problem(headers: HeaderMap, PathText(name): PathText) -> Answer {
     let entry = catalogue::find(&name)
         .ok_or_else(|| Problem::new("not-found", "there is no problem of this name"))?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], entry.page()).into_response())
+    let explained = Explained::of(entry);
+    let mut response = if prefers_html(&headers) {
+        Html(explained.html()).into_response()
+    } else {
+        answers::json_response(StatusCode::OK, &explained)
+    };
+    set(&mut response, header::VARY, "accept");
+    set(&mut response, header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    Ok(response)
 }
 
 /// `GET /.well-known/jwks.json`

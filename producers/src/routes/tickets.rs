@@ -1,5 +1,7 @@
 //! Tickets: a browser's `EventSource` sends no `Authorization`, so it gets an address that is good once, and not for long.
 
+pub(super) mod described;
+
 use axum::{
     extract::State,
     http::{StatusCode, header},

@@ -3,6 +3,7 @@
 mod access;
 mod commands;
 mod decider;
+mod documents;
 mod idempotency;
 mod limits;
 mod live;

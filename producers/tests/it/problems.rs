@@ -100,7 +100,11 @@ async fn the_gateway_says_what_it_is_and_what_it_misses() {
     let stack = Stack::start().await;
     let gateway = stack.gateway().await;
     let page = gateway.get("/problems/sold-out").send().await.expect("an answer");
-    assert!(page.text().await.expect("a page").contains("What to do"));
+    assert_eq!(read(page).await.1["remedy"], "Order less, or later.");
+    let page =
+        gateway.get("/problems/sold-out").header("accept", "text/html").send().await.expect("an answer");
+    assert!(header(&page, "content-type").starts_with("text/html"));
+    assert!(page.text().await.expect("a page").contains("<p>Order less, or later.</p>"));
     assert_eq!(problem(gateway.get("/problems/none")).await.0, 404);
 
     let (_, keys) = read(gateway.get("/.well-known/jwks.json").send().await.expect("an answer")).await;
