@@ -1,37 +1,16 @@
 //! Commands that read Kafka block, so they run on a thread of their own while the signals are watched. It must never leave a
 //! person waiting after Ctrl-C.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
 use anyhow::{Context as _, anyhow};
+use factfold_projections::log_reader::Stop;
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{failure::Failure, shutdown::Shutdown};
 
 /// How long a command may take to end after it was asked to.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The wish to stop, as a blocking command sees it.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Whether somebody wants an end.
-    pub fn is_wanted(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn want(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 /// Runs a blocking command. At a signal it is told to stop; what then does not end is left behind.
 pub async fn run<T: Send + 'static>(

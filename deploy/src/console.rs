@@ -32,3 +32,8 @@ impl Console {
         let _ = writeln!(stderr(), "{message}");
     }
 }
+
+/// Says why nothing comes, to whoever waits for it.
+pub fn notice(message: &str) {
+    Console::Quiet.warn(message);
+}

@@ -4,6 +4,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use factfold_projections::log_reader::LogError;
+
 /// A command that did not do what it was asked to do.
 ///
 /// The message says what happened, to which thing, and what to do about it.
@@ -24,6 +26,15 @@ pub enum Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::OutOfReach(error)
+    }
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::NoSuchPlace(_) => Self::Usage(error.into()),
+            _ => Self::OutOfReach(error.into()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Answers: what was decided, as HTTP.
 
+use std::fmt::Display;
+
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -97,7 +99,7 @@ pub(crate) fn to_read(read: &Read, version: u64, resource: &impl Serialize) -> A
 }
 
 /// A page of a list. `path` and `query` are those of the request, so that the link to the next page keeps its filters.
-pub(crate) fn page<T: Serialize>(page: &Page<T>, path: &str, query: Option<&str>) -> Response {
+pub(crate) fn page<T: Serialize, C: Display>(page: &Page<T, C>, path: &str, query: Option<&str>) -> Response {
     let next = page.next.as_ref().map(ToString::to_string);
     let mut response = json_response(StatusCode::OK, &json!({ "items": page.items, "next": next }));
     if let Some(cursor) = next {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use factfold_projections::ReadSide;
+use factfold_projections::{ReadSide, events::Events};
 use factfold_schemas::{
     command::ReplyTo,
     kafka::Cluster,
@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     access::Access,
+    live::Live,
     own_writes::OwnWrites,
     problems::Problem,
     replies::{self, Replies},
@@ -57,6 +58,8 @@ pub struct Parts {
     pub(crate) writer: Writer,
     pub(crate) replies: Replies,
     pub(crate) reads: ReadSide,
+    pub(crate) events: Events,
+    pub(crate) live: Live,
     pub(crate) own_writes: OwnWrites,
     pub(crate) readiness: Readiness,
     /// Whether it was told to stop: what goes on for long ends then.
@@ -114,6 +117,7 @@ impl Gateway {
     /// Reads the topics' layout, and begins to read replies before the first command can be sent.
     async fn start(settings: Settings, cluster: Cluster, reads: ReadSide) -> Result<Self, StartError> {
         let (unstored_max, store_time) = (settings.unstored_max, settings.store_time);
+        let events = Events::new(&cluster);
         let connected = tokio::task::spawn_blocking(move || connect(&cluster, unstored_max, store_time));
         let (writer, replies) = connected.await??;
         Ok(Self(Arc::new(Parts {
@@ -122,12 +126,25 @@ impl Gateway {
             writer,
             replies,
             reads,
+            events,
+            live: Live::new(&settings),
             own_writes: OwnWrites::new(),
             readiness: Readiness::default(),
             stopping: watch::Sender::new(false),
             slots: Arc::new(Semaphore::new(settings.waiting_max)),
             settings,
         })))
+    }
+
+    /// Tells what goes on for long that it must end.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Ready once the gateway was told to stop.
+    pub(crate) async fn stops(&self) {
+        // An error would mean that the gateway is gone.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
     /// A place among those who wait; refused when all are taken, before anything is written.

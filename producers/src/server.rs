@@ -59,7 +59,7 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
-    gateway.stopping.send_replace(true);
+    gateway.stop();
     end(gateway, connections, gateway.settings.drain_time).await;
 }
 

@@ -17,6 +17,9 @@ pub(crate) const AT_LEAST_TIME: Duration = Duration::from_secs(5);
 /// How long a read waits for the caller's own last writes.
 pub(crate) const OWN_WRITES_TIME: Duration = Duration::from_secs(1);
 
+/// How long a page of a stream's history is looked for. What was found until then is a page too.
+pub(crate) const HISTORY_TIME: Duration = Duration::from_secs(3);
+
 /// How a gateway behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -34,6 +37,14 @@ pub struct Settings {
     pub header_time: Duration,
     /// How long a client may take to send a body.
     pub body_time: Duration,
+    /// How many may read live events at once; beyond, they are refused with 503.
+    pub readers_max: usize,
+    /// How many may read past events at once, each with a consumer of its own; beyond, they are refused with 503.
+    pub scans_max: usize,
+    /// How long somebody who reads events may keep one waiting, before he is cut off.
+    pub reader_patience: Duration,
+    /// How often somebody who reads events hears that there are none.
+    pub heartbeat: Duration,
     /// How long requests may go on after the gateway was told to stop.
     pub drain_time: Duration,
 }
@@ -50,6 +61,10 @@ impl Settings {
             store_time: Duration::from_secs(20),
             header_time: Duration::from_secs(30),
             body_time: Duration::from_secs(15),
+            readers_max: 256,
+            scans_max: 16,
+            reader_patience: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(15),
             drain_time: Duration::from_secs(5),
         }
     }

@@ -3,14 +3,17 @@
 //! Start with [`Projection`], the list of read models; each has a folder with its tables (`tables.sql`), its fold (pure,
 //! then written in a handful of statements) and its queries. [`Projector`] is the loop that keeps them up to date,
 //! [`ReadSide`] answers questions, and `waiting` makes sure that an answer is not older than what the caller has seen.
-//! [`migrate()`] makes the tables.
+//! [`migrate()`] makes the tables. [`log_reader`] reads the events themselves, for whoever wants to see them as they are, and
+//! [`events`] shows them to many at once.
 //!
 //! This is the only crate with SQL. It decides nothing and writes to no topic: everything here can be thrown away and
 //! folded again.
 
 mod command_outcomes;
 mod error;
+pub mod events;
 mod goods;
+pub mod log_reader;
 mod migrate;
 mod moved;
 mod order_timeline;
@@ -20,6 +23,7 @@ mod postgres;
 mod projection;
 mod projector;
 mod read_side;
+mod tickets;
 mod waiting;
 
 pub use command_outcomes::CommandOutcome;

@@ -38,6 +38,11 @@ impl PageRequest {
         }
     }
 
+    /// How many items.
+    pub const fn limit(&self) -> u16 {
+        self.limit
+    }
+
     /// One row more than is shown tells whether there is a next page.
     pub(crate) fn rows(&self) -> i64 {
         i64::from(self.limit.clamp(1, Self::LIMIT_MAX)) + 1
@@ -52,11 +57,11 @@ impl Default for PageRequest {
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
+pub struct Page<T, C = Cursor> {
     /// The items.
     pub items: Vec<T>,
     /// Where to go on; `None` when this was the last page.
-    pub next: Option<Cursor>,
+    pub next: Option<C>,
 }
 
 impl<T> Page<T> {

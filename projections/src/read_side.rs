@@ -10,11 +10,13 @@ use factfold_schemas::{
     position::Position,
     topics::Topic,
 };
+use jiff::Timestamp;
 use sqlx::{
     PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{
     Error, Projection,
@@ -24,6 +26,7 @@ use crate::{
     orders::{self, OrderFilter},
     page::{Page, PageRequest},
     postgres::{connect_options, required},
+    tickets,
     waiting::{self, CommandLog, Listener, Placed, Progress, WaitError, Waiting},
 };
 
@@ -128,6 +131,11 @@ impl ReadSide {
                 })
             })
             .collect()
+    }
+
+    /// Uses this ticket up. False when it was used before, at whatever gateway.
+    pub async fn take_ticket(&self, ticket: Uuid, expires_at: Timestamp) -> Result<bool, Error> {
+        Ok(tickets::take(self.pool(), ticket, expires_at).await?)
     }
 
     /// Whether Postgres answers.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
+use strum::VariantNames as _;
 
 pub use crate::misfit::Misfit;
 use crate::{codec::data_schema, goods, money::Currency, orders, record, topics::Service};
@@ -64,6 +65,14 @@ pub fn all() -> BTreeMap<String, Value> {
     all.insert("goods/Goods.json".to_owned(), schema_of::<goods::Goods>());
     all.insert("orders/Order.json".to_owned(), schema_of::<orders::Order>());
     all
+}
+
+/// The types of a service's events.
+pub fn event_types(service: Service) -> &'static [&'static str] {
+    match service {
+        Service::Goods => goods::Event::VARIANTS,
+        Service::Orders => orders::Event::VARIANTS,
+    }
 }
 
 /// The schema of any type.

@@ -134,13 +134,7 @@ impl Client {
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> Answer {
-        let mut request = self.client.request(method.clone(), format!("{}{path}", self.http));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
+        let mut request = self.request(method.clone(), path, headers);
         if let Some(body) = body {
             request = request.json(&body);
         }
@@ -159,6 +153,19 @@ impl Client {
             }
             tokio::time::sleep(ASK_AGAIN_AFTER).await;
         }
+    }
+
+    /// The response to a GET, whose body may go on.
+    pub(crate) async fn open(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Response {
+        self.request(Method::GET, path, headers).send().await.expect("an answer")
+    }
+
+    fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        let mut request = self.client.request(method, format!("{}{path}", self.http));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

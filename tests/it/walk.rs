@@ -16,17 +16,17 @@ fn eur(amount: i64) -> Value {
     json!({ "amount": amount, "currency": "EUR" })
 }
 
-async fn goods(merchant: &Client, stock: i64, price: i64) -> String {
+pub(crate) async fn goods(merchant: &Client, stock: i64, price: i64) -> String {
     let body = json!({ "name": "Tea", "price": eur(price), "stock": stock });
     merchant.post("/v1/goods", body).await.expect(201).text("id")
 }
 
-async fn order(customer: &Client, goods: &str, quantity: i64) -> String {
+pub(crate) async fn order(customer: &Client, goods: &str, quantity: i64) -> String {
     let body = json!({ "lines": [{ "goods_id": goods, "quantity": quantity }] });
     customer.post("/v1/orders", body).await.expect(201).text("id")
 }
 
-async fn confirmed(customer: &Client, order: &str) -> Value {
+pub(crate) async fn confirmed(customer: &Client, order: &str) -> Value {
     let answer = customer.get(&format!("/v1/orders/{order}?until=confirmed")).await.expect(200);
     assert_eq!(answer.body["status"], "confirmed");
     answer.body

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use factfold_projections::log_reader::{Bound, Log, Stop, envelope, merge};
 use factfold_schemas::topics::Service;
 
 use super::{
@@ -10,20 +11,16 @@ use super::{
     ground::Ground,
     report::{Figure, Unit},
 };
-use crate::{
-    blocking::Stop,
-    log_reader::{Bound, Log, envelope, merge},
-};
+use crate::console::notice;
 
 /// Replays all events.
 pub(super) async fn measure(ground: &Ground) -> Result<Vec<Figure>> {
     tokio::task::block_in_place(|| {
         let events = Service::Goods.events();
-        let log = Log::open(&ground.cluster)?;
-        let lanes = log.lanes(&[events], None, &Bound::Beginning, &Bound::End);
-        let mut lanes = lanes.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+        let log = Log::open(&ground.cluster, notice)?;
+        let mut lanes = log.lanes(&[events], None, &Bound::Beginning, &Bound::End)?;
         let (mut since, mut replayed, mut line) = (None, 0, Vec::with_capacity(4096));
-        merge::read(&ground.cluster, &mut lanes, &Stop::default(), |record, _| {
+        log.read(&mut lanes, &Stop::default(), |record, _| -> Result<_> {
             since.get_or_insert_with(Instant::now);
             line.clear();
             envelope::write(&record, &mut line);

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::anyhow;
+use factfold_projections::log_reader::{Bound, Lane, Log, Record, Stop, bound::listed, envelope, merge};
 use factfold_schemas::{
     ids::{GoodsId, OrderId},
     kafka::Cluster,
@@ -12,10 +13,10 @@ use factfold_schemas::{
 
 use super::readable;
 use crate::{
-    blocking::{self, Stop, interrupted},
+    blocking::{self, interrupted},
+    console::notice,
     data_dir::DataDir,
     failure::Failure,
-    log_reader::{Bound, Lane, Log, Record, bound::listed, envelope, merge},
     output::{self, Lines},
     system::{Flags, System},
 };
@@ -56,7 +57,7 @@ pub(super) fn service_of(stream: &str) -> Option<Service> {
 }
 
 fn history(args: &Args, service: Service, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
-    let log = Log::open(cluster)?;
+    let log = Log::open(cluster, notice)?;
     let partitions = log.partitions(&cluster.topic(service.events()))?;
     let home = partition_of(args.stream.as_bytes(), partitions);
     let outcomes = args.outcomes.then(|| service.outcomes());
@@ -71,7 +72,7 @@ fn history(args: &Args, service: Service, cluster: &Cluster, stop: &Stop) -> Res
     }
     let (mut rows, mut lines, mut found) = (Vec::new(), args.json.then(Lines::new), false);
     let mut line = Vec::new();
-    let ended = merge::read(cluster, &mut lanes, stop, |record, _| {
+    let ended = log.read(&mut lanes, stop, |record, _| -> anyhow::Result<_> {
         if record.key() == Some(args.stream.as_bytes()) {
             found = true;
             match &mut lines {

@@ -1,8 +1,7 @@
 //! How a record's data reads on one line.
 
+use factfold_projections::log_reader::Record;
 use factfold_schemas::record::Rejected;
-
-use crate::log_reader::Record;
 
 /// The data as it is; of a rejection, its sentence.
 pub(super) fn data(record: &Record<'_>) -> String {

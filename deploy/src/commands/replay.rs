@@ -9,15 +9,16 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use factfold_schemas::{kafka::Cluster, partitioner::partition_of, topics::Service};
+use factfold_projections::log_reader::{Bound, Filter, Lane, Log, Stop, bound::listed, envelope, merge};
+use factfold_schemas::{ids::StreamId, kafka::Cluster, partitioner::partition_of, topics::Service};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arguments;
 use crate::{
-    blocking::{self, Stop, interrupted},
+    blocking::{self, interrupted},
+    console::notice,
     data_dir::{DataDir, write_private},
     failure::Failure,
-    log_reader::{Bound, Lane, Log, Record, bound::listed, envelope, merge},
     output::Lines,
     system::{Flags, System},
 };
@@ -84,16 +85,17 @@ pub(super) async fn run(mut args: Args, data: DataDir) -> Result<ExitCode, Failu
 }
 
 fn replay(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
-    let log = Log::open(cluster)?;
+    let log = Log::open(cluster, notice)?;
     let topic = args.service.events();
     let partitions = log.partitions(&cluster.topic(topic))?;
     let only = args.stream.as_ref().map(|stream| partition_of(stream.as_bytes(), partitions));
+    let filter = Filter { stream: args.stream.as_deref().map(StreamId::new), types: args.types.clone() };
     let mut lanes = log.lanes(&[topic], only, &args.from, &args.to)?;
     say_what_is_gone(&args.from, &lanes);
     let mut progress = Progress::new(args.resume.as_deref(), &lanes);
     let (mut out, mut line) = (Lines::new(), Vec::with_capacity(4096));
-    let ended = merge::read(cluster, &mut lanes, stop, |record, lanes| {
-        if is_wanted(args, &record) {
+    let ended = log.read(&mut lanes, stop, |record, lanes| -> anyhow::Result<_> {
+        if filter.lets_through(&record) {
             line.clear();
             envelope::write(&record, &mut line);
             out.write(&line)?;
@@ -104,12 +106,6 @@ fn replay(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failu
     out.flush()?;
     progress.finish(&lanes)?;
     if ended { Ok(ExitCode::SUCCESS) } else { Err(interrupted()) }
-}
-
-fn is_wanted(args: &Args, record: &Record<'_>) -> bool {
-    let of_type = |name: &str| args.types.iter().any(|wanted| wanted == name);
-    (args.types.is_empty() || record.header("ce_type").is_some_and(of_type))
-        && args.stream.as_ref().is_none_or(|stream| record.key() == Some(stream.as_bytes()))
 }
 
 /// Retention takes the oldest records away; whoever asks for them should know.

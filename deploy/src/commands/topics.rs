@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
+use factfold_projections::log_reader::Log;
 use factfold_schemas::topics::Service;
 use serde_json::json;
 
 use crate::{
+    console::notice,
     data_dir::DataDir,
     failure::Failure,
-    log_reader::Log,
     output,
     system::{Flags, System},
     topics,
@@ -64,7 +65,7 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
 
 async fn create(system: &System, asked_for: Option<i32>, json: bool) -> Result<ExitCode, Failure> {
     let cluster = system.cluster()?;
-    let log = Log::open(&cluster)?;
+    let log = Log::open(&cluster, notice)?;
     // A topic that is made later must fit those that are there.
     let there =
         Service::ALL.iter().find_map(|service| log.partitions(&cluster.topic(service.commands())).ok());
@@ -88,7 +89,7 @@ async fn create(system: &System, asked_for: Option<i32>, json: bool) -> Result<E
 
 async fn check(system: &System, json: bool) -> Result<ExitCode, Failure> {
     let cluster = system.cluster()?;
-    Log::open(&cluster)?;
+    Log::open(&cluster, notice)?;
     let found = topics::check(&cluster).await?;
     if json {
         output::json(&json!({ "findings": found }))?;

@@ -2,14 +2,15 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use factfold_projections::log_reader::{Bound, Filter, Log, Record, Stop, envelope, follow::Live, merge};
 use factfold_schemas::{kafka::Cluster, topics::Service};
 
 use super::{arguments, readable};
 use crate::{
-    blocking::{self, Stop},
+    blocking,
+    console::notice,
     data_dir::DataDir,
     failure::Failure,
-    log_reader::{Bound, Log, Record, envelope, follow::Live, merge},
     output::{self, Lines},
     system::{Flags, System},
 };
@@ -53,15 +54,16 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
 }
 
 fn watch(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
-    let log = Log::open(cluster)?;
+    let log = Log::open(cluster, notice)?;
     let outcomes = args.outcomes.then(|| args.service.outcomes());
     let topics: Vec<_> = [args.service.events()].into_iter().chain(outcomes).collect();
     let mut lanes = log.lanes(&topics, None, &args.from, &Bound::End)?;
     let (mut out, mut line) = (Lines::new(), Vec::new());
     let width = output::width().map(usize::from);
+    let filter = Filter { types: args.types.clone(), ..Filter::default() };
     let mut show = |record: &Record<'_>, out: &mut Lines| {
         let name = record.header("ce_type").unwrap_or("?");
-        if !args.types.is_empty() && !args.types.iter().any(|wanted| wanted == name) {
+        if !filter.lets_through(record) {
             return Ok(());
         }
         line.clear();
@@ -75,12 +77,12 @@ fn watch(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failur
         }
         out.write(&line)
     };
-    merge::read(cluster, &mut lanes, stop, |record, _| {
+    log.read(&mut lanes, stop, |record, _| -> anyhow::Result<_> {
         show(&record, &mut out)?;
         Ok(merge::Next::Go)
     })?;
     out.flush()?;
-    log.follow(&lanes, stop, |live| {
+    log.follow(&lanes, stop, |live| -> anyhow::Result<_> {
         match live {
             Live::Record(record) => show(&record, &mut out)?,
             Live::Quiet => out.flush()?,

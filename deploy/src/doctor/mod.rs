@@ -3,9 +3,10 @@
 mod kafka;
 mod postgres;
 
+use factfold_projections::log_reader::Log;
 use serde::Serialize;
 
-use crate::{failure::Failure, log_reader::Log, system::System, topics};
+use crate::{console::notice, failure::Failure, system::System, topics};
 
 /// Something that is not fit for production.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,11 +44,11 @@ pub async fn examine(system: &System) -> Result<Vec<Finding>, Failure> {
     let mut findings = settings(system);
     let reached = {
         let cluster = cluster.clone();
-        tokio::task::spawn_blocking(move || Log::open(&cluster)).await.map_err(anyhow::Error::from)?
+        tokio::task::spawn_blocking(move || Log::open(&cluster, notice)).await.map_err(anyhow::Error::from)?
     };
     match reached {
         Err(error) => {
-            findings.push(Finding::out_of_reach("kafka", &error, "start it, or set KAFKA_BROKERS"));
+            findings.push(Finding::out_of_reach("kafka", &error.into(), "start it, or set KAFKA_BROKERS"));
         }
         Ok(_) => {
             findings.extend(kafka::examine(system, &cluster).await?);

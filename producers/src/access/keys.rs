@@ -20,9 +20,10 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
     errors::ErrorKind, get_current_timestamp,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{Caller, Role};
 
@@ -76,6 +77,11 @@ pub enum InvalidToken {
     Invalid,
 }
 
+/// `aud` of every ticket: it is no token, and a token is no ticket.
+const TICKETS: &str = "factfold/tickets";
+/// How long a ticket is good.
+pub(crate) const TICKET_TIME: Duration = Duration::from_secs(30);
+
 /// The claims of a token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
@@ -87,12 +93,34 @@ struct Claims {
     roles: Vec<String>,
 }
 
+/// The claims of a ticket: those of the token it was got with, for a moment.
+#[derive(Debug, Serialize, Deserialize)]
+struct TicketClaims {
+    iss: String,
+    aud: String,
+    sub: UserId,
+    jti: Uuid,
+    exp: u64,
+    /// When the token ends: until then may go on what was begun with the ticket.
+    until: u64,
+    roles: Vec<Role>,
+}
+
+/// A ticket that is good, unless it was used before.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) id: Uuid,
+    pub(super) expires: u64,
+    pub(super) caller: Caller,
+}
+
 /// A signing key, and all keys that check.
 pub struct Keys {
     kid: String,
     signing: EncodingKey,
     checking: Vec<Checking>,
     validation: Validation,
+    ticket_validation: Validation,
 }
 
 struct Checking {
@@ -152,15 +180,10 @@ impl Keys {
             checking.push(Checking::new(public));
         }
         let signing = signing?;
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_issuer(&[US]);
-        validation.set_audience(&[US]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        validation.leeway = 0;
-        validation.validate_nbf = true;
         let kid = thumbprint(&signing.verifying_key());
         let signing = EncodingKey::from_ed_der(signing.to_pkcs8_der().ok()?.as_bytes());
-        Some(Self { kid, signing, checking, validation })
+        let (validation, ticket_validation) = (validation(US), validation(TICKETS));
+        Some(Self { kid, signing, checking, validation, ticket_validation })
     }
 
     /// A token for this user, with these roles, for so long.
@@ -174,27 +197,52 @@ impl Keys {
             exp: now.saturating_add(ttl.as_secs()),
             roles: roles.iter().map(ToString::to_string).collect(),
         };
+        self.sign(&claims)
+    }
+
+    /// A ticket in the name of this caller.
+    pub(super) fn ticket(&self, caller: &Caller) -> Result<String, KeysError> {
+        self.sign(&TicketClaims {
+            iss: US.to_owned(),
+            aud: TICKETS.to_owned(),
+            sub: caller.user,
+            jti: Uuid::new_v4(),
+            exp: get_current_timestamp().saturating_add(TICKET_TIME.as_secs()).min(caller.expires),
+            until: caller.expires,
+            roles: caller.roles.clone(),
+        })
+    }
+
+    fn sign(&self, claims: &impl Serialize) -> Result<String, KeysError> {
         let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
-        Ok(encode(&header, &claims, &self.signing)?)
+        Ok(encode(&header, claims, &self.signing)?)
     }
 
     /// The caller that this token speaks for.
     pub(super) fn verify(&self, token: &str) -> Result<Caller, InvalidToken> {
-        let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or(InvalidToken::Invalid)?;
-        let checking = self.checking.iter().find(|c| c.kid == kid).ok_or(InvalidToken::Invalid)?;
-        let claims = decode::<Claims>(token, &checking.key, &self.validation)
-            .map_err(|error| match error.kind() {
-                ErrorKind::ExpiredSignature => InvalidToken::Expired,
-                _ => InvalidToken::Invalid,
-            })?
-            .claims;
-        // RFC 7519: not accepted on or after that second. The library still takes the second itself.
-        if claims.exp <= get_current_timestamp() {
-            return Err(InvalidToken::Expired);
-        }
+        let claims: Claims = self.check(token, &self.validation)?;
+        in_time(claims.exp)?;
         // A role that only a newer version knows gives nothing here.
         let roles = claims.roles.iter().filter_map(|role| role.parse().ok()).collect();
         Ok(Caller { user: claims.sub, roles, expires: claims.exp })
+    }
+
+    /// The ticket that this is, if we signed it and its time is not over.
+    pub(super) fn verify_ticket(&self, ticket: &str) -> Result<Ticket, InvalidToken> {
+        let claims: TicketClaims = self.check(ticket, &self.ticket_validation)?;
+        in_time(claims.exp)?;
+        let caller = Caller { user: claims.sub, roles: claims.roles, expires: claims.until };
+        Ok(Ticket { id: claims.jti, expires: claims.exp, caller })
+    }
+
+    fn check<C: DeserializeOwned>(&self, token: &str, validation: &Validation) -> Result<C, InvalidToken> {
+        let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or(InvalidToken::Invalid)?;
+        let checking = self.checking.iter().find(|c| c.kid == kid).ok_or(InvalidToken::Invalid)?;
+        let decoded = decode::<C>(token, &checking.key, validation).map_err(|error| match error.kind() {
+            ErrorKind::ExpiredSignature => InvalidToken::Expired,
+            _ => InvalidToken::Invalid,
+        })?;
+        Ok(decoded.claims)
     }
 
     /// The public keys, as a JSON Web Key Set (RFC 7517, RFC 8037).
@@ -214,6 +262,21 @@ impl Checking {
     }
 }
 
+fn validation(audience: &str) -> Validation {
+    let mut validation = Validation::new(Algorithm::EdDSA);
+    validation.set_issuer(&[US]);
+    validation.set_audience(&[audience]);
+    validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    validation.leeway = 0;
+    validation.validate_nbf = true;
+    validation
+}
+
+/// RFC 7519: not accepted on or after that second. The library still takes the second itself.
+fn in_time(expires: u64) -> Result<(), InvalidToken> {
+    if expires > get_current_timestamp() { Ok(()) } else { Err(InvalidToken::Expired) }
+}
+
 /// Makes the file in one step: two gateways that start at once agree on one key, and nobody ever sees half a file.
 fn create(path: &Path) -> Result<(), KeysError> {
     let failed = |error| KeysError::File { path: path.to_owned(), error };
@@ -224,7 +287,7 @@ fn create(path: &Path) -> Result<(), KeysError> {
         .map_err(|error| failed(io::Error::other(error)))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed)?;
-    let draft = folder.join(format!(".{}.new", uuid::Uuid::new_v4().simple()));
+    let draft = folder.join(format!(".{}.new", Uuid::new_v4().simple()));
     let write = || {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(pem.as_bytes())?;

@@ -7,23 +7,29 @@
 mod keys;
 mod operations;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
-    extract::{FromRequestParts, OptionalFromRequestParts, Request, State},
+    extract::{FromRequestParts, OptionalFromRequestParts, Query, Request, State},
     http::{HeaderMap, header, request::Parts},
     middleware::Next,
 };
 use factfold_schemas::ids::UserId;
+use jiff::Timestamp;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::keys::TICKET_TIME;
 pub use self::{
     keys::{InvalidToken, Keys, KeysError},
     operations::{Operation, Who},
 };
 use crate::{
+    freshness::failed,
     gateway::Gateway,
     problems::{Answer, Problem},
 };
@@ -94,6 +100,12 @@ impl Caller {
             .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="factfold", error="insufficient_scope""#))
     }
 
+    /// How long the caller's token is still good.
+    pub(crate) fn expires_in(&self) -> Duration {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Duration::from_secs(self.expires).saturating_sub(now)
+    }
+
     /// The source of the caller's commands.
     pub(crate) fn source(&self) -> String {
         format!("/clients/{}", self.user)
@@ -133,6 +145,11 @@ impl Access {
         Ok(caller)
     }
 
+    /// A ticket in the name of this caller.
+    pub(crate) fn ticket(&self, caller: &Caller) -> Result<String, KeysError> {
+        self.keys.ticket(caller)
+    }
+
     /// The caller of this request; `None` when it does not say who it is. A token that is there must be valid, also where
     /// none is needed.
     fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
@@ -158,6 +175,12 @@ pub(crate) async fn guard(
 ) -> Answer {
     if operation.who() != Who::Everyone {
         let (mut parts, body) = request.into_parts();
+        if operation.takes_tickets()
+            && let Some(ticket) = ticket_in(&parts)
+        {
+            let caller = redeem(&gateway, &ticket).await?;
+            parts.extensions.insert(caller);
+        }
         let caller = <Caller as FromRequestParts<Gateway>>::from_request_parts(&mut parts, &gateway).await?;
         operation.allow(&caller)?;
         return Ok(next.run(Request::from_parts(parts, body)).await);
@@ -165,11 +188,33 @@ pub(crate) async fn guard(
     Ok(next.run(request).await)
 }
 
+/// `?ticket=` of this request.
+fn ticket_in(parts: &Parts) -> Option<String> {
+    let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).ok()?;
+    parameters.into_iter().find(|(name, _)| name == "ticket").map(|(_, ticket)| ticket)
+}
+
+/// The caller in whose name a ticket was made. It is used up, whatever becomes of the request.
+async fn redeem(gateway: &Gateway, ticket: &str) -> Result<Caller, Problem> {
+    let ticket = gateway.access.keys.verify_ticket(ticket).map_err(|error| challenge(&error.to_string()))?;
+    let expires_at =
+        i64::try_from(ticket.expires).ok().and_then(|second| Timestamp::from_second(second).ok());
+    let expires_at = expires_at.unwrap_or(Timestamp::MAX);
+    match gateway.reads.take_ticket(ticket.id, expires_at).await {
+        Ok(true) => Ok(ticket.caller),
+        Ok(false) => Err(challenge("the ticket was used before: get a new one")),
+        Err(error) => Err(failed(error)),
+    }
+}
+
 impl OptionalFromRequestParts<Gateway> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Option<Self>, Problem> {
-        gateway.access.caller(&parts.headers)
+        match parts.extensions.get::<Self>() {
+            Some(redeemed) => Ok(Some(redeemed.clone())),
+            None => gateway.access.caller(&parts.headers),
+        }
     }
 }
 
@@ -177,7 +222,8 @@ impl FromRequestParts<Gateway> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
-        gateway.access.caller(&parts.headers)?.ok_or_else(|| {
+        let caller = <Self as OptionalFromRequestParts<Gateway>>::from_request_parts(parts, gateway).await?;
+        caller.ok_or_else(|| {
             // RFC 6750: whoever sent no token at all is told no error, only how to do it.
             Problem::new("unauthenticated", "this needs an access token: `Authorization: Bearer <token>`")
                 .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="factfold""#)

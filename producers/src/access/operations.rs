@@ -48,6 +48,10 @@ pub enum Operation {
     SendCommands,
     GetCommand,
 
+    ReadStream,
+    ReadService,
+    CreateTicket,
+
     ListProjections,
     ExplainProblem,
     ListKeys,
@@ -63,6 +67,7 @@ struct Row {
 
 const CUSTOMER: Who = Who::Roles(&[Role::Customer]);
 const MERCHANT: Who = Who::Roles(&[Role::Merchant]);
+const AUDITOR: Who = Who::Roles(&[Role::Auditor]);
 const OPERATOR: Who = Who::Roles(&[Role::Operator]);
 
 impl Operation {
@@ -98,6 +103,11 @@ impl Operation {
             Self::SendCommands      => row(Owner,    POST,   "/v1/commands"),
             Self::GetCommand        => row(Owner,    GET,    "/v1/commands/{id}"),
 
+            // A stream's owner sees its history; auditors see all.
+            Self::ReadStream        => row(Owner,    GET,    "/v1/streams/{stream}/events"),
+            Self::ReadService       => row(AUDITOR,  GET,    "/v1/services/{service}/events"),
+            Self::CreateTicket      => row(Owner,    POST,   "/v1/sessions/tickets"),
+
             Self::ListProjections   => row(OPERATOR, GET,    "/v1/projections"),
             Self::ExplainProblem    => row(Everyone, GET,    "/problems/{name}"),
             Self::ListKeys          => row(Everyone, GET,    "/.well-known/jwks.json"),
@@ -127,6 +137,11 @@ impl Operation {
     /// Its method and path; `None` when it has no route.
     pub fn http(self) -> Option<(Method, &'static str)> {
         self.row().http
+    }
+
+    /// Whether a ticket is as good as a token: where browsers cannot send one.
+    pub(super) const fn takes_tickets(self) -> bool {
+        matches!(self, Self::ReadStream | Self::ReadService)
     }
 
     /// Refuses whoever may not ask for it.

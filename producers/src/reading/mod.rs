@@ -2,6 +2,7 @@
 //!
 //! Nothing that is understood may be ignored: what is documented but not built is refused with 501.
 
+pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod cloudevents;
 pub(crate) mod etag;

@@ -2,11 +2,13 @@
 //! never talks to Kafka or Postgres itself.
 
 mod commands;
+mod events;
 mod goods;
 pub(crate) mod health;
 mod orders;
 mod projections;
 mod system;
+mod tickets;
 
 use axum::{
     Router,
@@ -61,6 +63,9 @@ fn handler(operation: Operation, method: MethodFilter) -> Option<MethodRouter<Ga
         Operation::CancelOrder => on(method, orders::cancel),
         Operation::SendCommands => on(method, commands::send),
         Operation::GetCommand => on(method, commands::show),
+        Operation::ReadStream => on(method, events::of_stream),
+        Operation::ReadService => on(method, events::of_service),
+        Operation::CreateTicket => on(method, tickets::create),
         Operation::ListProjections => on(method, projections::list),
         Operation::ExplainProblem => on(method, system::problem),
         Operation::ListKeys => on(method, system::keys),

@@ -91,10 +91,9 @@ impl Watch {
             if stopping {
                 return None;
             }
-            let mut stops = self.gateway.stopping.subscribe();
             tokio::select! {
                 () = sleep(GOOD_FOR) => {}
-                _ = stops.wait_for(|stopping| *stopping) => {}
+                () = self.gateway.stops() => {}
             }
         }
     }

@@ -5,6 +5,7 @@ mod commands;
 mod decider;
 mod idempotency;
 mod limits;
+mod live;
 mod problems;
 mod rpc;
 mod stack;

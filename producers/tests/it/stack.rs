@@ -56,7 +56,8 @@ impl Stack {
         let admin: AdminClient<DefaultClientContext> = cluster.client().create().expect("an admin client");
         let names: Vec<(String, i32)> = Service::ALL
             .into_iter()
-            .map(|service| (cluster.topic(service.commands()), PARTITIONS))
+            .flat_map(|service| [service.commands(), service.events()])
+            .map(|topic| (cluster.topic(topic), PARTITIONS))
             .chain([(cluster.namespace.qualify(REPLIES), 2)])
             .collect();
         let topics: Vec<_> =

@@ -3,16 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
+use factfold_projections::log_reader::{Bound, Log, Record, Stop, envelope, merge};
 use factfold_schemas::{cloudevents::Incoming, position::Position, topics::Service};
 use jiff::Timestamp;
 use rdkafka::message::{Headers as _, Message as _};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    blocking::{Stop, interrupted},
-    failure::Failure,
-    log_reader::{Bound, Log, Record, envelope, merge},
-};
+use crate::{blocking::interrupted, failure::Failure};
 
 /// Which marker it is.
 pub(super) const MARKER: &str = "factfold_marker";
@@ -101,7 +98,7 @@ pub(super) fn find(log: &Log, position: Position, stop: &Stop) -> Result<(Letter
     let from = Bound::Positions(vec![position]);
     let mut lanes = log.lanes(&[position.topic], Some(position.partition), &from, &Bound::End)?;
     let (mut letter, mut markers) = (None, Vec::new());
-    let ended = merge::read(log.cluster(), &mut lanes, stop, |record, _| {
+    let ended = log.read(&mut lanes, stop, |record, _| -> Result<_> {
         if record.position() == position && !is_marker(&record) {
             letter = Some(Letter::of(&record));
         }
@@ -122,7 +119,7 @@ fn read(
     mut each: impl FnMut(Record<'_>) -> Result<()>,
 ) -> Result<bool, Failure> {
     let mut lanes = log.lanes(&[service.dead_letters()], None, &Bound::Beginning, &Bound::End)?;
-    let ended = merge::read(log.cluster(), &mut lanes, stop, |record, _| {
+    let ended = log.read(&mut lanes, stop, |record, _| -> Result<_> {
         each(record)?;
         Ok(merge::Next::Go)
     })?;

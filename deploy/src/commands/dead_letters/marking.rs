@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use factfold_projections::log_reader::{Log, Stop};
 use factfold_schemas::{
     cloudevents::Outgoing, command::Header, kafka::headers, partitioner::partition_of, position::Position,
 };
@@ -15,10 +16,8 @@ use rdkafka::{
 
 use super::letter::{self, Letter, MARKER, MARKS, Note};
 use crate::{
-    blocking::Stop,
     commands::send::{sender::source, vocabulary::Checked},
     failure::Failure,
-    log_reader::Log,
 };
 
 /// How long a broker may take for a step.

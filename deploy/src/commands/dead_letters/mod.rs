@@ -11,6 +11,7 @@ mod mending;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::anyhow;
+use factfold_projections::log_reader::{Log, Stop};
 use factfold_schemas::{
     kafka::Cluster,
     position::Position,
@@ -20,10 +21,10 @@ use factfold_schemas::{
 use self::{letter::Case, marking::Desk, mending::Mending};
 use super::{Within, arguments, send::misfits_said};
 use crate::{
-    blocking::{self, Stop, interrupted},
+    blocking::{self, interrupted},
+    console::notice,
     data_dir::DataDir,
     failure::Failure,
-    log_reader::Log,
     output::{self, Lines},
     system::{Flags, System},
 };
@@ -157,7 +158,7 @@ fn position(text: &str) -> Result<Position, String> {
 
 impl List {
     fn run(&self, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
-        let log = Log::open(cluster)?;
+        let log = Log::open(cluster, notice)?;
         let (mut out, mut shown, mut marked) = (Lines::new(), 0_u64, 0_u64);
         for service in Service::ALL.into_iter().filter(|service| self.service.is_none_or(|s| s == *service)) {
             let markers = letter::markers(&log, service, stop)?;
@@ -187,7 +188,7 @@ impl List {
 
 impl Show {
     fn run(&self, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
-        let (letter, markers) = letter::find(&Log::open(cluster)?, self.position, stop)?;
+        let (letter, markers) = letter::find(&Log::open(cluster, notice)?, self.position, stop)?;
         if self.json {
             output::json(&Case { letter: &letter, marker: markers.first() })?;
         } else {
@@ -198,7 +199,7 @@ impl Show {
 }
 
 fn publish_all(cluster: &Cluster, positions: &[Position], mending: &Mending) -> Result<ExitCode, Failure> {
-    let log = Log::open(cluster)?;
+    let log = Log::open(cluster, notice)?;
     for position in positions {
         let desk = Desk::open(&log, *position)?;
         let command = mending.mend(desk.letter()).map_err(|wrong| {
@@ -216,7 +217,7 @@ fn publish_all(cluster: &Cluster, positions: &[Position], mending: &Mending) -> 
 }
 
 fn drop_all(cluster: &Cluster, positions: &[Position], reason: &str) -> Result<ExitCode, Failure> {
-    let log = Log::open(cluster)?;
+    let log = Log::open(cluster, notice)?;
     for position in positions {
         Desk::open(&log, *position)?.drop_letter(reason)?;
         output::line(&format!("dropped {position}"))?;

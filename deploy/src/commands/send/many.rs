@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
+use factfold_projections::log_reader::{Log, Stop};
 use factfold_schemas::{command::Digest, kafka::Cluster, record::Answer};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
@@ -24,9 +25,8 @@ use super::{
     vocabulary::{Checked, Vocabulary},
 };
 use crate::{
-    blocking::Stop,
+    console::notice,
     failure::Failure,
-    log_reader::Log,
     output::{self, Lines},
 };
 
@@ -111,7 +111,7 @@ impl Job {
 
     /// Sends them all, and waits for their answers.
     pub(super) fn run(&self, args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
-        let sender = Sender::new(&Log::open(cluster)?)?;
+        let sender = Sender::new(&Log::open(cluster, notice)?)?;
         let bar = stderr().is_terminal().then(|| ProgressBar::new(self.commands).with_style(style()));
         let lines = args.json.then(Lines::new);
         let mut desk = Desk {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::anyhow;
+use factfold_projections::log_reader::{Log, Stop};
 use factfold_schemas::{command::Digest, kafka::Cluster, topics::Service};
 use uuid::Uuid;
 
@@ -16,12 +17,7 @@ use super::{
     until::Until,
     vocabulary::{Checked, Vocabulary},
 };
-use crate::{
-    blocking::{Stop, interrupted},
-    failure::Failure,
-    log_reader::Log,
-    output,
-};
+use crate::{blocking::interrupted, console::notice, failure::Failure, output};
 
 /// A command that is fit to be sent.
 pub(super) struct Job {
@@ -50,7 +46,7 @@ impl Job {
 
     /// Sends it.
     pub(super) fn run(&self, args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
-        let log = Log::open(cluster)?;
+        let log = Log::open(cluster, notice)?;
         // What happens from now on: asked for before the command can have any effect.
         let until = args.until.map(|status| Until::new(&log, &self.command.stream, status)).transpose()?;
         let sender = Sender::new(&log)?;

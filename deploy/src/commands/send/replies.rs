@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use factfold_projections::log_reader::Log;
 use factfold_schemas::{command::ReplyTo, record::Reply, topics::REPLIES};
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
@@ -10,8 +11,6 @@ use rdkafka::{
     message::Headers as _,
 };
 use uuid::Uuid;
-
-use crate::log_reader::Log;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

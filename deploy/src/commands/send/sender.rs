@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use factfold_projections::log_reader::Log;
 use factfold_schemas::{
     command::Header, kafka::headers, partitioner::partition_of, position::Position, record::Reply,
     topics::Service,
@@ -18,7 +19,6 @@ use rdkafka::{
 };
 
 use super::{replies::Replies, vocabulary::Checked};
-use crate::log_reader::Log;
 
 /// Where a command was stored (of one that was sent twice Kafka does not say), or why it was not.
 pub(super) type Delivery = (u64, Result<Option<Position>, KafkaError>);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
+use factfold_projections::log_reader::{Bound, Lane, Log, Stop, follow::Live, merge::Next};
 use factfold_schemas::{
     ids::StreamId,
     orders::{Event, Status},
@@ -15,12 +16,7 @@ use factfold_schemas::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    blocking::{Stop, interrupted},
-    failure::Failure,
-    log_reader::{Bound, Lane, Log, follow::Live, merge::Next},
-    output,
-};
+use crate::{blocking::interrupted, failure::Failure, output};
 
 /// Waits for a status.
 pub(super) struct Until {
@@ -54,7 +50,7 @@ impl Until {
         }
         let deadline = Instant::now() + wait;
         let mut ended = None;
-        log.follow(&self.lanes, stop, |live| {
+        log.follow(&self.lanes, stop, |live| -> Result<Next> {
             if let Live::Record(record) = live
                 && record.key() == Some(self.stream.as_str().as_bytes())
             {

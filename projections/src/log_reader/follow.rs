@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use rdkafka::{consumer::Consumer as _, message::Message as _};
 
 use super::{
-    Lane, Log, Record, assignment,
+    Doing as _, Lane, Log, LogError, Record, Stop, assignment,
     merge::{Next, tolerate},
 };
-use crate::blocking::Stop;
 
 /// How soon a wish to stop is seen.
 const POLL: Duration = Duration::from_millis(100);
 
 /// What comes next.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub enum Live<'a> {
     /// A record.
     Record(Record<'a>),
@@ -25,14 +23,14 @@ pub enum Live<'a> {
 
 impl Log {
     /// Reads on from these lanes until `each` has enough, or somebody wants to stop.
-    pub fn follow(
+    pub fn follow<E: From<LogError>>(
         &self,
         lanes: &[Lane],
         stop: &Stop,
-        mut each: impl FnMut(Live<'_>) -> Result<Next>,
-    ) -> Result<()> {
+        mut each: impl FnMut(Live<'_>) -> Result<Next, E>,
+    ) -> Result<(), E> {
         let consumer = self.consumer(&[("fetch.wait.max.ms", "100")])?;
-        consumer.assign(&assignment(lanes)?).context("assigning partitions")?;
+        consumer.assign(&assignment(lanes)?).doing("assigning partitions")?;
         let mut is_away = false;
         while !stop.is_wanted() {
             let next = match consumer.poll(POLL) {
@@ -40,7 +38,7 @@ impl Log {
                 Some(Err(error)) => {
                     lanes.first().map_or(Ok(()), |lane| tolerate(error, lane))?;
                     if !std::mem::replace(&mut is_away, true) {
-                        eprintln!("Kafka does not answer: waiting for it");
+                        (self.notice)("Kafka does not answer: waiting for it");
                     }
                     Next::Go
                 }

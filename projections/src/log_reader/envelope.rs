@@ -2,7 +2,7 @@
 //! copied. So a record that only a newer version knows is written as it is, and writing costs little beside reading.
 
 use jiff::Timestamp;
-use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::message::{Headers as _, Message};
 use serde_json::Value;
 
 use super::Record;
@@ -10,7 +10,7 @@ use super::Record;
 /// Appends the record, with a line's end.
 ///
 /// Beside the event's own attributes there are `position`, where it lies, and `recordedtime`, when the broker stored it.
-pub fn write(record: &Record<'_>, line: &mut Vec<u8>) {
+pub fn write<M: Message>(record: &Record<'_, M>, line: &mut Vec<u8>) {
     line.push(b'{');
     if let Some(headers) = record.message.headers() {
         for header in headers.iter() {

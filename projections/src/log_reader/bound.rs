@@ -2,11 +2,10 @@
 
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
 use factfold_schemas::position::Position;
 use jiff::{SignedDuration, Timestamp};
 
-use super::Lane;
+use super::{Lane, LogError};
 
 /// A place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,22 +52,28 @@ pub fn listed(positions: impl IntoIterator<Item = Position>) -> String {
 }
 
 /// Refuses positions that are nowhere in these lanes.
-pub(super) fn check(positions: &[Position], lanes: &[Lane]) -> Result<()> {
+pub(super) fn check(positions: &[Position], lanes: &[Lane]) -> Result<(), LogError> {
+    let refused = |why: String| Err(LogError::NoSuchPlace(why));
     for (index, position) in positions.iter().enumerate() {
         let Some(topic) = lanes.iter().find(|lane| lane.topic == position.topic) else {
             let expected = lanes.first().map(|lane| lane.topic.to_string()).unwrap_or_default();
-            bail!("{position} is not a position of {expected}, which is what is read here");
+            return refused(format!(
+                "{position} is not a position of {expected}, which is what is read here"
+            ));
         };
         let Some(lane) =
             lanes.iter().find(|l| l.topic == position.topic && l.partition == position.partition)
         else {
-            bail!("{position}: the topic {} has no partition {}", topic.name, position.partition);
+            return refused(format!(
+                "{position}: the topic {} has no partition {}",
+                topic.name, position.partition
+            ));
         };
         if position.offset > lane.end {
-            bail!("{position} is beyond the end, which is at {}", lane.end);
+            return refused(format!("{position} is beyond the end, which is at {}", lane.end));
         }
         if positions[..index].iter().any(|p| (p.topic, p.partition) == (position.topic, position.partition)) {
-            bail!("{position}: this partition is named twice");
+            return refused(format!("{position}: this partition is named twice"));
         }
     }
     Ok(())

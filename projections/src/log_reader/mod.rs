@@ -4,43 +4,75 @@
 //! end, partitions merged by the broker's time; [`follow`] goes on from there, live; [`envelope`] writes a record as a
 //! CloudEvent in JSON. Memory is bounded by what the library fetches ahead.
 //!
-//! It must never join a group, commit an offset, or decide what a record means.
+//! Everything here blocks. It must never join a group, commit an offset, or decide what a record means.
 
 pub mod bound;
 pub mod envelope;
+mod error;
+mod filter;
 pub mod follow;
 pub mod merge;
 mod record;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
 use factfold_schemas::{kafka::Cluster, position::Position, topics::Topic};
 use jiff::Timestamp;
 use rdkafka::{
-    ClientConfig, ClientContext, Offset, TopicPartitionList,
+    ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-pub use self::{bound::Bound, record::Record};
+use self::error::Doing;
+pub use self::{
+    bound::Bound,
+    error::LogError,
+    filter::Filter,
+    record::{Kept, Record},
+};
 
 /// How long Kafka may take to answer a question.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to say that it is there.
 const REACH: Duration = Duration::from_secs(5);
-/// How much may wait in memory, for each partition: 4 MiB beside what is being fetched.
-const AHEAD_KBYTES: &str = "4096";
+/// How much may wait in memory, for each partition, beside what is being fetched.
+const AHEAD_KBYTES: u32 = 4096;
+/// The same, where many read at once.
+const AHEAD_KBYTES_OF_MANY: u32 = 1024;
+/// The library wants a group even where nothing is ever joined or committed.
+const GROUP: &str = "factfold.reader";
 
 /// The topics of a cluster that can be reached.
 pub struct Log {
     cluster: Cluster,
     client: BaseConsumer<LastError>,
     partitions: BTreeMap<String, i32>,
+    ahead_kbytes: u32,
+    notice: fn(&str),
+}
+
+/// The wish to stop, as somebody sees it who reads.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Whether somebody wants an end.
+    pub fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Wants an end.
+    pub fn want(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What is to be read of one partition.
@@ -65,13 +97,38 @@ impl Lane {
     pub const fn position(&self) -> Position {
         Position::new(self.topic, self.partition, self.next)
     }
+
+    /// Where it ends.
+    pub const fn end_position(&self) -> Position {
+        Position::new(self.topic, self.partition, self.end)
+    }
 }
 
 impl Log {
-    /// Asks the cluster for its topics.
-    pub fn open(cluster: &Cluster) -> Result<Self> {
-        let client: BaseConsumer<LastError> =
-            asking(cluster).create_with_context(LastError::default()).context("making a Kafka client")?;
+    /// Asks the cluster for its topics. Whoever reads for long learns from `notice` why nothing comes.
+    pub fn open(cluster: &Cluster, notice: fn(&str)) -> Result<Self, LogError> {
+        Self::ask(cluster, "read_uncommitted", AHEAD_KBYTES, notice)
+    }
+
+    /// The same, for somebody who reads on behalf of many at once: less is fetched ahead, and a partition ends where an
+    /// open transaction begins, which is waited for by nobody.
+    pub fn open_for_many(cluster: &Cluster, notice: fn(&str)) -> Result<Self, LogError> {
+        Self::ask(cluster, "read_committed", AHEAD_KBYTES_OF_MANY, notice)
+    }
+
+    fn ask(
+        cluster: &Cluster,
+        isolation: &str,
+        ahead_kbytes: u32,
+        notice: fn(&str),
+    ) -> Result<Self, LogError> {
+        let client: BaseConsumer<LastError> = cluster
+            .client()
+            // It only asks. What is not committed yet counts, or not, for where a partition ends.
+            .set("isolation.level", isolation)
+            .set("group.id", cluster.namespace.qualify(GROUP))
+            .create_with_context(LastError::default())
+            .doing("making a Kafka client")?;
         let metadata = client.fetch_metadata(None, REACH).map_err(|error| {
             // Why it failed is told beside the answer, to whoever polls.
             let hear = |_| {
@@ -79,11 +136,11 @@ impl Log {
                 client.context().take()
             };
             let why = (0..10).find_map(hear).unwrap_or_else(|| error.to_string());
-            anyhow!("no Kafka answers at {} within {} s ({why})", cluster.brokers, REACH.as_secs())
+            LogError::Unreachable { brokers: cluster.brokers.clone(), seconds: REACH.as_secs(), why }
         })?;
         let topics = metadata.topics().iter();
         let partitions = topics.map(|t| (t.name().to_owned(), t.partitions().len() as i32)).collect();
-        Ok(Self { cluster: cluster.clone(), client, partitions })
+        Ok(Self { cluster: cluster.clone(), client, partitions, ahead_kbytes, notice })
     }
 
     /// The cluster.
@@ -92,9 +149,9 @@ impl Log {
     }
 
     /// How many partitions a topic has, by its name in Kafka.
-    pub fn partitions(&self, name: &str) -> Result<i32> {
+    pub fn partitions(&self, name: &str) -> Result<i32, LogError> {
         let partitions = self.partitions.get(name).copied().filter(|count| *count > 0);
-        partitions.ok_or_else(|| anyhow!("the topic {name} does not exist: factfold topics create"))
+        partitions.ok_or_else(|| LogError::NoTopic(name.to_owned()))
     }
 
     /// Where to begin and end in each partition of these topics (or in `only` one). Positions name their partition exactly;
@@ -105,17 +162,12 @@ impl Log {
         only: Option<i32>,
         from: &Bound,
         to: &Bound,
-    ) -> Result<Vec<Lane>, crate::failure::Failure> {
+    ) -> Result<Vec<Lane>, LogError> {
         let mut lanes = Vec::new();
         for &topic in topics {
             let name = self.cluster.topic(topic);
             for partition in 0..self.partitions(&name)? {
-                let (low, high) = self
-                    .client
-                    .fetch_watermarks(&name, partition, PATIENCE)
-                    .with_context(|| format!("asking where {name}/{partition} ends"))?;
-                let lane = Lane { topic, name: name.clone(), partition, low, next: low, end: high };
-                lanes.push(lane);
+                lanes.push(self.lane(topic, partition)?);
             }
         }
         let starts = self.offsets(&lanes, from)?;
@@ -127,15 +179,41 @@ impl Log {
         Ok(lanes)
     }
 
+    /// What lies between each of these positions and the end of its partition. One that is gone, or was never there, is
+    /// refused: whoever goes on from there would miss something.
+    pub fn lanes_from(&self, positions: &[Position]) -> Result<Vec<Lane>, LogError> {
+        let lane = |position: &Position| {
+            let mut lane = self.lane(position.topic, position.partition)?;
+            bound::check(&[*position], std::slice::from_ref(&lane))?;
+            if position.offset < lane.low {
+                let gone = format!("{position} is gone: this partition begins at {}", lane.low);
+                return Err(LogError::NoSuchPlace(gone));
+            }
+            lane.next = position.offset;
+            Ok(lane)
+        };
+        positions.iter().map(lane).collect()
+    }
+
+    /// All of a partition.
+    fn lane(&self, topic: Topic, partition: i32) -> Result<Lane, LogError> {
+        let name = self.cluster.topic(topic);
+        let (low, end) = self
+            .client
+            .fetch_watermarks(&name, partition, PATIENCE)
+            .doing_with(|| format!("asking where {name}/{partition} ends"))?;
+        Ok(Lane { topic, name, partition, low, next: low, end })
+    }
+
     /// The offset of this bound in each lane.
-    fn offsets(&self, lanes: &[Lane], bound: &Bound) -> Result<Vec<i64>, crate::failure::Failure> {
+    fn offsets(&self, lanes: &[Lane], bound: &Bound) -> Result<Vec<i64>, LogError> {
         let of_lanes = |pick: fn(&Lane) -> i64| lanes.iter().map(pick).collect::<Vec<_>>();
         match bound {
             Bound::Beginning => Ok(of_lanes(|lane| lane.low)),
             Bound::End => Ok(of_lanes(|lane| lane.end)),
-            Bound::Time(time) => Ok(at_time(&self.client, lanes, *time)?),
+            Bound::Time(time) => at_time(&self.client, lanes, *time),
             Bound::Positions(positions) => {
-                bound::check(positions, lanes).map_err(crate::failure::Failure::Usage)?;
+                bound::check(positions, lanes)?;
                 let named = |lane: &Lane| {
                     let of_lane = |p: &&Position| p.topic == lane.topic && p.partition == lane.partition;
                     positions.iter().find(of_lane).map(|position| position.offset)
@@ -155,23 +233,33 @@ impl Log {
     }
 
     /// The time of the first record at or after this position; `None` at the end.
-    fn time_of(&self, position: Position) -> Result<Option<Timestamp>> {
-        let name = self.cluster.topic(position.topic);
-        let (low, high) = self.client.fetch_watermarks(&name, position.partition, PATIENCE)?;
-        let next = position.offset.max(low);
-        let mut lane =
-            [Lane { topic: position.topic, name, partition: position.partition, low, next, end: high }];
+    fn time_of(&self, position: Position) -> Result<Option<Timestamp>, LogError> {
+        let mut lane = self.lane(position.topic, position.partition)?;
+        lane.next = position.offset.max(lane.low);
         let mut time = None;
-        merge::read(&self.cluster, &mut lane, &crate::blocking::Stop::default(), |record, _| {
+        self.read(&mut [lane], &Stop::default(), |record, _| {
             time = Some(record.time());
-            Ok(merge::Next::Enough)
+            Ok::<_, LogError>(merge::Next::Enough)
         })?;
         Ok(time)
     }
 
-    /// A consumer of committed records, of these lanes.
-    fn consumer(&self, settings: &[(&str, &str)]) -> Result<Arc<BaseConsumer>> {
-        consumer(&self.cluster, settings)
+    /// A consumer of committed records.
+    fn consumer(&self, settings: &[(&str, &str)]) -> Result<Arc<BaseConsumer>, LogError> {
+        let mut config = self.cluster.client();
+        config
+            .set("group.id", self.cluster.namespace.qualify(GROUP))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "error")
+            .set("queued.max.messages.kbytes", self.ahead_kbytes.to_string())
+            .set("fetch.queue.backoff.ms", "10")
+            .set("fetch.error.backoff.ms", "50");
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
+        Ok(Arc::new(config.create().doing("making a Kafka consumer")?))
     }
 }
 
@@ -199,53 +287,29 @@ impl ClientContext for LastError {
 
 impl ConsumerContext for LastError {}
 
-/// A client that only asks, and sees also what is not committed yet: where a partition ends for everybody.
-fn asking(cluster: &Cluster) -> ClientConfig {
-    let mut config = cluster.client();
-    config
-        .set("isolation.level", "read_uncommitted")
-        .set("group.id", cluster.namespace.qualify("factfold.cli"));
-    config
-}
-
-fn consumer(cluster: &Cluster, settings: &[(&str, &str)]) -> Result<Arc<BaseConsumer>> {
-    let mut config = cluster.client();
-    config
-        // The library wants a group even where nothing is ever joined or committed.
-        .set("group.id", cluster.namespace.qualify("factfold.cli"))
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("isolation.level", "read_committed")
-        .set("auto.offset.reset", "error")
-        .set("queued.max.messages.kbytes", AHEAD_KBYTES)
-        .set("fetch.queue.backoff.ms", "10")
-        .set("fetch.error.backoff.ms", "50");
-    for (name, value) in settings {
-        config.set(*name, *value);
-    }
-    Ok(Arc::new(config.create().context("making a Kafka consumer")?))
-}
-
-fn assignment(lanes: &[Lane]) -> Result<TopicPartitionList> {
+fn assignment(lanes: &[Lane]) -> Result<TopicPartitionList, LogError> {
     let mut list = TopicPartitionList::with_capacity(lanes.len());
     for lane in lanes {
-        list.add_partition_offset(&lane.name, lane.partition, Offset::Offset(lane.next))?;
+        list.add_partition_offset(&lane.name, lane.partition, Offset::Offset(lane.next))
+            .doing("naming partitions")?;
     }
     Ok(list)
 }
 
+const ASKING: &str = "asking for offsets by time";
+
 /// The first offset in each lane whose record is not older than this; the lane's end when all are older.
-fn at_time(client: &BaseConsumer<LastError>, lanes: &[Lane], time: Timestamp) -> Result<Vec<i64>> {
+fn at_time(client: &BaseConsumer<LastError>, lanes: &[Lane], time: Timestamp) -> Result<Vec<i64>, LogError> {
     let mut asked = TopicPartitionList::with_capacity(lanes.len());
     for lane in lanes {
-        asked.add_partition_offset(&lane.name, lane.partition, Offset::Offset(time.as_millisecond()))?;
+        let at = Offset::Offset(time.as_millisecond());
+        asked.add_partition_offset(&lane.name, lane.partition, at).doing(ASKING)?;
     }
-    let found = client.offsets_for_times(asked, PATIENCE).context("asking for offsets by time")?;
+    let found = client.offsets_for_times(asked, PATIENCE).doing(ASKING)?;
     let offset = |lane: &Lane| {
-        let Some(element) = found.find_partition(&lane.name, lane.partition) else {
-            bail!("Kafka did not say where {}/{} is at {time}", lane.name, lane.partition)
-        };
-        element.error()?;
+        let element = found.find_partition(&lane.name, lane.partition).ok_or(KafkaError::NoMessageReceived);
+        let element = element.doing(ASKING)?;
+        element.error().doing(ASKING)?;
         Ok(element.offset().to_raw().filter(|offset| *offset >= 0).unwrap_or(lane.end))
     };
     lanes.iter().map(offset).collect()

@@ -1,0 +1,161 @@
+//! Reading lanes to their ends, merged by the broker's time. The order is a function of the log alone, so the same range
+//! gives the same bytes every time, and a run that was interrupted goes on where it stopped.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext, base_consumer::PartitionQueue},
+    error::KafkaError,
+    message::{BorrowedMessage, Message as _},
+};
+
+use super::{Doing as _, Lane, Log, LogError, Record, Stop, assignment};
+
+/// How long a lane may stand still: an open transaction of somebody else holds back what lies behind it.
+const STALL: Duration = Duration::from_secs(90);
+/// When to say that it stands still.
+const STALL_NOTICE: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(10);
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The next record, please.
+    Go,
+    /// No more; this record counts as read.
+    Enough,
+}
+
+impl Log {
+    /// Reads all lanes to their ends, and moves them on; `each` sees where they are after its record. Returns whether all
+    /// were read (and not stopped before).
+    pub fn read<E: From<LogError>>(
+        &self,
+        lanes: &mut [Lane],
+        stop: &Stop,
+        mut each: impl FnMut(Record<'_>, &[Lane]) -> Result<Next, E>,
+    ) -> Result<bool, E> {
+        if lanes.iter().all(|lane| lane.next >= lane.end) {
+            return Ok(true);
+        }
+        let consumer = self.consumer(&[])?;
+        let reading = Reading { consumer: &consumer, stop, notice: self.notice };
+        // Split before anything is assigned: then nothing is ever fetched into the common queue.
+        let queues = lanes.iter().map(|lane| queue(&consumer, lane)).collect::<Result<Vec<_>, _>>()?;
+        consumer.assign(&assignment(lanes)?).doing("assigning partitions")?;
+        let mut heads: Vec<Option<BorrowedMessage<'_>>> = lanes.iter().map(|_| None).collect();
+        let mut order = BinaryHeap::with_capacity(lanes.len());
+        for index in 0..lanes.len() {
+            let Some(head) = reading.head(&queues[index], &mut lanes[index])? else { continue };
+            order.push(Reverse((time(&head), index)));
+            heads[index] = Some(head);
+        }
+        while let Some(Reverse((_, index))) = order.pop() {
+            if stop.is_wanted() {
+                return Ok(false);
+            }
+            let Some(message) = heads[index].take() else { continue };
+            lanes[index].next = message.offset() + 1;
+            let next = each(Record { topic: lanes[index].topic, message: &message }, lanes)?;
+            if next == Next::Enough {
+                return Ok(false);
+            }
+            if let Some(head) = reading.head(&queues[index], &mut lanes[index])? {
+                order.push(Reverse((time(&head), index)));
+                heads[index] = Some(head);
+            }
+        }
+        Ok(!stop.is_wanted())
+    }
+}
+
+fn queue(
+    consumer: &Arc<BaseConsumer>,
+    lane: &Lane,
+) -> Result<PartitionQueue<DefaultConsumerContext>, LogError> {
+    let queue = consumer.split_partition_queue(&lane.name, lane.partition);
+    queue.ok_or_else(|| LogError::NoTopic(lane.name.clone()))
+}
+
+fn time(message: &BorrowedMessage<'_>) -> i64 {
+    message.timestamp().to_millis().unwrap_or(0)
+}
+
+/// What is the same for all lanes of one reading.
+struct Reading<'a> {
+    consumer: &'a BaseConsumer,
+    stop: &'a Stop,
+    notice: fn(&str),
+}
+
+impl Reading<'_> {
+    /// The next record of this lane; `None` at its end, or when somebody wants to stop.
+    fn head<'a>(
+        &self,
+        queue: &'a PartitionQueue<DefaultConsumerContext>,
+        lane: &mut Lane,
+    ) -> Result<Option<BorrowedMessage<'a>>, LogError> {
+        if lane.next >= lane.end {
+            return Ok(None);
+        }
+        let mut timeout = Duration::ZERO;
+        let (mut since, mut noticed) = (Instant::now(), false);
+        while !self.stop.is_wanted() {
+            match queue.poll(timeout) {
+                Some(Ok(message)) if message.offset() < lane.end => return Ok(Some(message)),
+                Some(Ok(_)) => {
+                    lane.next = lane.end;
+                    return Ok(None);
+                }
+                Some(Err(error)) => tolerate(error, lane)?,
+                None => {}
+            }
+            // Errors that concern the whole client come here, and nothing else.
+            if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+                tolerate(error, lane)?;
+            }
+            // What ends in markers ends without another record.
+            let at = self.consumer.position().doing("asking how far it is read")?;
+            let at = at.find_partition(&lane.name, lane.partition);
+            let at = at.and_then(|element| element.offset().to_raw());
+            if let Some(at) = at.filter(|at| *at > lane.next) {
+                (lane.next, since) = (at.min(lane.end), Instant::now());
+                if lane.next >= lane.end {
+                    return Ok(None);
+                }
+            }
+            if since.elapsed() > STALL {
+                return Err(LogError::Stall { at: lane.position(), end: lane.end });
+            }
+            if since.elapsed() > STALL_NOTICE && !noticed {
+                noticed = true;
+                (self.notice)(&format!("waiting at {}: {CAUSES}", lane.position()));
+            }
+            timeout = POLL;
+        }
+        Ok(None)
+    }
+}
+
+pub(super) const CAUSES: &str = "a transaction is open there, or the broker is away";
+
+/// The library reconnects by itself; only what it cannot mend is an error here.
+pub(super) fn tolerate(error: KafkaError, lane: &Lane) -> Result<(), LogError> {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(
+            Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::Resolve,
+        ) => Ok(()),
+        _ => Err(LogError::Kafka { doing: format!("reading {}", lane.position()), error }),
+    }
+}
