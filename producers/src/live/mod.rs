@@ -5,6 +5,7 @@
 //! A reader must never hold up another, nor outlive its access token.
 
 pub(crate) mod ndjson;
+pub(crate) mod opening;
 mod reader;
 pub(crate) mod sse;
 
