@@ -159,10 +159,6 @@ fn shown(gateway: &Gateway, subject: Option<UserId>, kept: &Kept) -> Result<Box<
     let mut text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
     if let (Some(subject), Ok(mut event)) = (subject, serde_json::from_str::<Value>(&text)) {
         gateway.vault.reveal(subject, &mut event["data"]);
-        if let Some(hash) = event["data"].get_mut("password_hash") {
-            // Not even its owner has any use for it.
-            *hash = Value::from("********");
-        }
         text = event.to_string();
     }
     RawValue::from_string(text).map_err(|error| {
