@@ -21,7 +21,7 @@ use tokio_rustls::{
 };
 
 /// What is spoken above TLS, in the order of our preference.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// A certificate and its key, in files.
 #[derive(Debug)]

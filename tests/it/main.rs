@@ -4,6 +4,7 @@
 mod balancer;
 mod binary;
 mod cli;
+mod concurrency;
 mod disk;
 mod disk_full;
 mod erasing;

@@ -14,6 +14,8 @@ use factfold_schemas::ids::UserId;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{binary::binary, installation::Installation, system::Client, walk::walk, world::PATIENCE};
 
@@ -151,6 +153,12 @@ async fn the_walk_goes_over_tls_everywhere() {
     };
     let before = client(&[Role::Customer]);
     walk(&client(&[Role::Merchant]), &before).await;
+    let issuer = Certificate::from_pem(certificates.text("http-ca.pem"));
+    let trusting = ClientTlsConfig::new().ca_certificate(issuer);
+    let channel =
+        Endpoint::from_shared(http.clone()).and_then(|at| at.tls_config(trusting)).expect("an address");
+    let channel = channel.connect().await.expect("HTTP/2 over TLS");
+    HealthClient::new(channel).check(HealthCheckRequest::default()).await.expect("gRPC over TLS");
     // The certificate is replaced: whoever connects now meets the new one, whoever is connected goes on.
     certificates.issue("http");
     client(&[Role::Customer]).get("/v1/orders").await.expect(200);
