@@ -24,7 +24,7 @@ impl Reactor for Registrations {
     const NAME: &'static str = "registrations";
     const INPUTS: &'static [Topic] = &[Service::Users.events(), Service::Users.outcomes()];
 
-    fn react(fact: &Fact) -> Vec<Request> {
+    fn react(&self, fact: &Fact) -> Vec<Request> {
         let request = match fact {
             Fact::Users(event) => match UserId::of_stream(event.stream.as_str()) {
                 Some(user_id) => of_account(user_id, &event.data),
@@ -103,7 +103,7 @@ mod tests {
             _ => ANNA.stream(),
         };
         let fact = Fact::Users(recorded(Service::Users, stream, event));
-        assert_eq!(Registrations::react(&fact), expected, "what follows from {fact:?}");
+        assert_eq!(Registrations.react(&fact), expected, "what follows from {fact:?}");
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
         let outcome = RecordedOutcome { stream, cause, after: None, outcome: Outcome::Rejected(rejected) };
         let reject = Command::RejectRegistration(RejectRegistration {});
         let fact = Fact::Outcome(Service::Users, outcome);
-        assert_eq!(Registrations::react(&fact), [Request::Account(ANNA, reject)]);
+        assert_eq!(Registrations.react(&fact), [Request::Account(ANNA, reject)]);
     }
 
     #[test]

@@ -13,14 +13,14 @@ use factfold_projections::{
     log_reader::{Bound, Filter, Kept, envelope},
 };
 use factfold_schemas::{
-    ids::{GoodsId, OrderId, StreamId},
+    ids::{GoodsId, OrderId, StreamId, UserId},
     json::event_types,
     topics::Service,
 };
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     access::{Caller, Role},
@@ -90,7 +90,8 @@ pub(super) async fn of_stream(
     let history = History { filter, version: stream.version };
     let found = gateway.events.history(&scope, &history, &from, limit, HISTORY_TIME).await;
     let found = found.map_err(unreadable)?;
-    let items = found.events.iter().map(shown).collect::<Result<_, _>>()?;
+    let subject = UserId::of_stream(&name);
+    let items = found.events.iter().map(|kept| shown(&gateway, subject, kept)).collect::<Result<_, _>>()?;
     Ok(answers::page(&Page { items, next: found.next }, uri.path(), uri.query()))
 }
 
@@ -111,10 +112,18 @@ async fn find(gateway: &Gateway, caller: &Caller, read: &Read, name: &str) -> Re
         let order = gateway.reads.order(order).await.map_err(failed)?;
         let order = order.filter(|order| is_auditor || order.user_id == caller.user);
         order.map(|order| (Service::Orders, order.created_at, order.version))
+    } else if let Some(user) = UserId::of_stream(name).filter(|user| is_auditor || *user == caller.user) {
+        gateway.freshen(read, Projection::Users, Some(&id)).await?;
+        let found = gateway.reads.user(user).await.map_err(failed)?;
+        found.map(|found| (Service::Users, found.user.created_at, found.user.version))
     } else if let Some(goods) = GoodsId::of_stream(name).filter(|_| is_auditor) {
         gateway.freshen(read, Projection::Goods, Some(&id)).await?;
         let goods = gateway.reads.goods(goods).await.map_err(failed)?;
         goods.map(|goods| (Service::Goods, goods.created_at, goods.version))
+    } else if let Some(user) = UserId::of_stream(name).filter(|user| is_auditor || *user == caller.user) {
+        gateway.freshen(read, Projection::Users, Some(&id)).await?;
+        let user = gateway.reads.user(user).await.map_err(failed)?.map(|row| row.user);
+        user.map(|user| (Service::Users, user.created_at, user.version))
     } else {
         None
     };
@@ -204,10 +213,16 @@ fn not_here(name: &str, given: &Option<String>) -> Result<(), Problem> {
     given.as_ref().map_or(Ok(()), |_| Err(Problem::new("invalid-parameter", detail())))
 }
 
-fn shown(kept: &Kept) -> Result<Box<RawValue>, Problem> {
+/// What a person is shown of an event. (What is followed or replayed stays sealed: a copy of it must be forgotten too, when
+/// its subject is.)
+fn shown(gateway: &Gateway, subject: Option<UserId>, kept: &Kept) -> Result<Box<RawValue>, Problem> {
     let mut line = Vec::new();
     envelope::write(&kept.record(), &mut line);
-    let text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+    let mut text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+    if let (Some(subject), Ok(mut event)) = (subject, serde_json::from_str::<Value>(&text)) {
+        gateway.vault.reveal(subject, &mut event["data"]);
+        text = event.to_string();
+    }
     RawValue::from_string(text).map_err(|error| {
         tracing::error!(%error, "an event is no JSON");
         Problem::new("internal-error", "an event could not be shown")
