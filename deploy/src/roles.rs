@@ -26,7 +26,7 @@ use factfold_schemas::{kafka::Cluster, topics::Service};
 use factfold_vault::{Secrets, Vault};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
-use crate::{console::notice, lag, lag::Lag, settings::Settings, topics};
+use crate::{accounts::Accounts, console::notice, lag, lag::Lag, settings::Settings, topics};
 
 type Work = Box<dyn FnOnce(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error> + Send>;
 
@@ -153,6 +153,13 @@ impl Roles {
         let vault = Arc::new(opened.context("reading the keys of personal data")?);
         self.vault = Some(vault.clone());
         Ok(vault)
+    }
+
+    /// What writes commands about accounts.
+    pub async fn accounts(&mut self) -> Result<Accounts> {
+        let reads = ReadSide::connect(&self.cluster, self.settings.database()?, 2).await?;
+        let vault = self.vault().await?;
+        Accounts::connect(&self.cluster, vault, reads).await
     }
 
     /// Keeps the read models up to date.

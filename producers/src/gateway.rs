@@ -144,6 +144,17 @@ impl Gateway {
         })))
     }
 
+    /// Tells what goes on for long that it must end.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Ready once the gateway was told to stop.
+    pub(crate) async fn stops(&self) {
+        // An error would mean that the gateway is gone.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
     /// A place among those who wait; refused when all are taken, before anything is written.
     pub(crate) fn slot(&self) -> Result<Slot, Problem> {
         let Ok(permit) = self.slots.clone().try_acquire_owned() else {

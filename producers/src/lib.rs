@@ -2,9 +2,9 @@
 //! worker decided; a read asks the read side.
 //!
 //! Start with [`submitting`]: the path of one command on one screen. [`writer`] stores it, [`replies`] brings the answer
-//! back, [`answers`] makes HTTP of it. [`asking`] is the path of a question. [`reading`] turns requests into types, [`vocabulary`] says which commands there
-//! are and who may send them, [`access`] who calls, [`problems`] how every refusal looks. [`routes`] has one file for each
-//! resource, [`rpc`] one for each gRPC service. [`live`] shows events as they come.
+//! back, [`answers`] makes HTTP of it. [`asking`] is the path of a question. [`reading`] turns requests into types,
+//! [`vocabulary`] says which commands there are and who may send them, [`access`] who calls, [`problems`] how every refusal
+//! looks. [`routes`] has one file for each resource, [`rpc`] one for each gRPC service. [`live`] shows events as they come.
 //!
 //! The gateway decides nothing, keeps no state that a restart would lose, and buffers nothing without bound.
 
@@ -21,7 +21,7 @@ mod gateway;
 mod live;
 mod observing;
 mod own_writes;
-mod passwords;
+pub mod passwords;
 pub mod problems;
 mod reading;
 mod replies;

@@ -42,8 +42,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let idle_time = gateway.settings.header_time;
-    let http = protocols(idle_time);
+    let http = protocols(gateway.settings.header_time);
     let places = Arc::new(Semaphore::new(gateway.settings.connections_max));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -53,19 +52,19 @@ pub(crate) async fn serve(
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             (stream, place) = accept(&listener, &places) => {
-                let (http, router, stopping) = (http.clone(), router.clone(), gateway.stopping.subscribe());
+                let (gateway, http, router) = (gateway.clone(), http.clone(), router.clone());
                 let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
-                let acceptor = gateway.settings.tls.as_ref().map(|tls| tls.acceptor());
-                let (header_time, patience) = (gateway.settings.header_time, gateway.settings.reader_patience);
                 connections.spawn(async move {
-                    prepare(&stream, patience);
-                    match acceptor {
-                        None => connection(http, stream, peer, router, stopping, idle_time).await,
-                        Some(acceptor) => match timeout(header_time, acceptor.accept(stream)).await {
-                            Ok(Ok(stream)) => connection(http, stream, peer, router, stopping, idle_time).await,
-                            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                            Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
-                        },
+                    prepare(&stream, gateway.settings.reader_patience);
+                    match gateway.settings.tls.as_ref().map(|tls| tls.acceptor()) {
+                        None => connection(&gateway, &http, stream, peer, router).await,
+                        Some(acceptor) => {
+                            match timeout(gateway.settings.header_time, acceptor.accept(stream)).await {
+                                Ok(Ok(stream)) => connection(&gateway, &http, stream, peer, router).await,
+                                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                                Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
+                            }
+                        }
                     }
                     drop(place);
                 });
@@ -73,8 +72,7 @@ pub(crate) async fn serve(
         }
     }
     drop(listener);
-    gateway.live.close();
-    gateway.stopping.send_replace(true);
+    gateway.stop();
     end(gateway, connections, gateway.settings.drain_time).await;
 }
 
@@ -123,23 +121,22 @@ fn prepare(stream: &TcpStream, patience: Duration) {
 }
 
 async fn connection(
-    http: auto::Builder<TokioExecutor>,
+    gateway: &Gateway,
+    http: &auto::Builder<TokioExecutor>,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: Option<Peer>,
     router: Router,
-    mut stopping: watch::Receiver<bool>,
-    idle_time: Duration,
 ) {
     let gauge = metrics::gauge!("factfold_http_connections");
     gauge.increment(1);
-    let under_way = watch::Sender::new(0);
+    let (under_way, idle_time) = (watch::Sender::new(0), gateway.settings.header_time);
     let service = service_fn(|request| answer(router.clone(), request, peer, UnderWay::new(&under_way)));
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
         () = async {
             tokio::select! {
-                _ = stopping.wait_for(|stopping| *stopping) => {}
+                () = gateway.stops() => {}
                 () = idle(under_way.subscribe(), idle_time) => {}
             }
         } => {

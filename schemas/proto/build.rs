@@ -5,8 +5,11 @@ use std::{env, error::Error, fs, path::Path};
 use prost::Message as _;
 
 /// Every file that holds a service; what they import is found.
-const SERVICES: [&str; 2] =
-    ["factfold/goods/v1/goods_service.proto", "factfold/orders/v1/order_service.proto"];
+const SERVICES: [&str; 3] = [
+    "factfold/events/v1/event_service.proto",
+    "factfold/goods/v1/goods_service.proto",
+    "factfold/orders/v1/order_service.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=factfold");

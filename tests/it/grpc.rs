@@ -5,11 +5,16 @@ use std::time::{Duration, Instant};
 use factfold_producers::access::Role;
 use factfold_proto::{
     common::v1::Money,
+    events::v1::{
+        ReadServiceRequest, ReadStreamRequest, ReadStreamResponse, event_service_client::EventServiceClient,
+    },
     goods::v1::{self as goods, goods_service_client::GoodsServiceClient},
     orders::v1::{self as orders, OrderStatus, order_service_client::OrderServiceClient},
 };
+use futures::StreamExt as _;
+use prost_types::{Struct, value::Kind};
 use tonic::{
-    Code, Request, Response, Status,
+    Code, Request, Response, Status, Streaming,
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{
@@ -17,7 +22,10 @@ use tonic_health::pb::{
 };
 use tonic_types::StatusExt as _;
 
-use crate::system::{Client, System};
+use crate::{
+    system::{Client, System},
+    world::PATIENCE,
+};
 
 fn channel(system: &System) -> Channel {
     Endpoint::from_shared(system.http.clone()).expect("an address").connect_lazy()
@@ -182,4 +190,103 @@ async fn a_status_is_waited_for_until_the_deadline() {
     assert_eq!(shown.status(), OrderStatus::Confirmed);
     assert!((1..2).contains(&asked.elapsed().as_secs()), "{:?}", asked.elapsed());
     system.stop().await;
+}
+
+/// What one reader saw.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    types: Vec<String>,
+    places: Vec<String>,
+}
+
+impl Seen {
+    /// Reads on until an event of this type.
+    async fn until(&mut self, wanted: &str, stream: &mut Streaming<ReadStreamResponse>) {
+        let read = async {
+            while self.types.last().is_none_or(|last| last != wanted) {
+                let answer = stream.next().await.expect("it goes on").expect("an event");
+                if let Some(event) = answer.event {
+                    self.types.push(kind(&event));
+                    self.places.push(answer.place);
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("the event comes");
+    }
+}
+
+fn kind(event: &Struct) -> String {
+    let Some(Kind::StringValue(name)) = &event.fields["type"].kind else { panic!("no type: {event:?}") };
+    name.clone()
+}
+
+/// An owner follows an order, goes elsewhere and on from there; an auditor follows the whole service; nobody else sees any of
+/// it.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_followed_and_gone_on_with() {
+    let system = System::start().await;
+    let (merchant, customer) = (system.client(&[Role::Merchant]), system.client(&[Role::Customer]));
+    let (stranger, auditor) = (system.client(&[Role::Customer]), system.client(&[Role::Auditor]));
+    let mut desk = OrderServiceClient::new(channel(&system));
+    let mut events = EventServiceClient::new(channel(&system));
+    let types = vec!["OrderRefunded".to_owned()];
+    let service = ReadServiceRequest { service: "orders".to_owned(), after: String::new(), types };
+    let answer = events.read_service(ask(&auditor, service.clone(), &[])).await.expect("a stream");
+    let mut all = answer.into_inner();
+
+    let tea = tea(&mut GoodsServiceClient::new(channel(&system)), &merchant).await;
+    let created = desk.create_order(ask(&customer, create(&tea.id, 2), &[])).await.expect("created");
+    let id = created.into_inner().order.expect("decided in time").id;
+    let until = ask(&customer, get(&id, OrderStatus::Confirmed), &[]);
+    desk.get_order(until).await.expect("shown");
+    desk.pay_order(ask(&customer, pay(&id, 998), &[])).await.expect("paid");
+
+    let follow = |after: &str| ReadStreamRequest {
+        stream: format!("order-{id}"),
+        after: after.to_owned(),
+        types: Vec::new(),
+    };
+    let mut seen = Seen::default();
+    let mut stream =
+        events.read_stream(ask(&customer, follow(""), &[])).await.expect("a stream").into_inner();
+    seen.until("OrderPaid", &mut stream).await;
+    assert_eq!(seen.types, ["OrderCreated", "LineReserved", "OrderConfirmed", "OrderPaid"]);
+    let mut again = Seen::default();
+    let rest = events.read_stream(ask(&customer, follow(&seen.places[1]), &[])).await.expect("a stream");
+    again.until("OrderPaid", &mut rest.into_inner()).await;
+    assert_eq!((&again.types[..], &again.places[..]), (&seen.types[2..], &seen.places[2..]));
+    // What comes while somebody looks on.
+    desk.refund_order(ask(&merchant, refund(&id, None), &[])).await.expect("refunded");
+    seen.until("OrderRefunded", &mut stream).await;
+    let refunded = async {
+        loop {
+            let answer = all.next().await.expect("it goes on").expect("an event");
+            if let Some(event) = answer.event {
+                return kind(&event);
+            }
+        }
+    };
+    let refunded = tokio::time::timeout(PATIENCE, refunded).await.expect("the event comes");
+    assert_eq!(refunded, "OrderRefunded", "no other type was asked for");
+
+    let theirs = events.read_stream(ask(&stranger, follow(""), &[])).await;
+    refused(theirs, Code::NotFound, "stream-not-found");
+    let theirs = events.read_service(ask(&customer, service, &[])).await;
+    refused(theirs, Code::PermissionDenied, "forbidden");
+    let nowhere = events.read_stream(ask(&customer, follow("nowhere"), &[])).await;
+    refused(nowhere, Code::InvalidArgument, "invalid-position");
+
+    let stopped = tokio::spawn(system.stop());
+    let end = tokio::time::timeout(PATIENCE, async {
+        loop {
+            match stream.next().await.expect("a reason") {
+                Ok(answer) => assert_eq!(answer.event, None),
+                Err(status) => return status,
+            }
+        }
+    });
+    let end = end.await.expect("it ends");
+    assert_eq!(end.code(), Code::Unavailable);
+    assert_eq!(end.get_details_error_info().expect("a reason").reason, "stopping");
+    stopped.await.expect("no panic");
 }

@@ -6,13 +6,20 @@ use std::{
     env, fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
 use factfold_producers::access::Role;
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
 
-use crate::system::System;
+use crate::{
+    system::System,
+    world::{PARTITIONS, PATIENCE},
+};
 
 const PACKAGE: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3";
 
@@ -49,6 +56,25 @@ impl Asked {
         if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
 
+    /// Calls what goes on for ever, until this is among what it prints.
+    async fn follow(&mut self, rpc: &str, message: Value, wanted: &str) {
+        self.called.insert(rpc.to_owned());
+        let bearer = format!("authorization: Bearer {}", self.token);
+        let mut command = Command::new(&self.program);
+        command.args(["-plaintext", "-H", &bearer, "-d", &message.to_string(), &self.address, rpc]);
+        let mut running = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("grpcurl runs");
+        let mut lines = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+        let read = async {
+            while let Some(line) = lines.next_line().await.expect("text") {
+                if line.contains(wanted) {
+                    return;
+                }
+            }
+            panic!("{rpc} ended without {wanted}");
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("it comes");
+    }
+
     async fn list(&self, service: Option<&str>) -> Vec<String> {
         let arguments: Vec<&str> = [self.address.as_str(), "list"].into_iter().chain(service).collect();
         let listed = self.run(&arguments).await.expect("listed");
@@ -72,7 +98,7 @@ async fn grpcurl_lists_and_calls_everything_through_reflection() {
         return;
     };
     let system = System::start().await;
-    let everybody = system.client(&[Role::Customer, Role::Merchant]);
+    let everybody = system.client(&[Role::Customer, Role::Merchant, Role::Auditor]);
     let mut asked = Asked {
         program,
         address: system.http.trim_start_matches("http://").to_owned(),
@@ -82,6 +108,8 @@ async fn grpcurl_lists_and_calls_everything_through_reflection() {
     let services = asked.list(None).await;
     assert!(services.contains(&"grpc.reflection.v1.ServerReflection".to_owned()), "{services:?}");
 
+    // From the beginning of all partitions.
+    let beginning = ["0"; PARTITIONS as usize].join(".");
     let goods = "factfold.goods.v1.GoodsService";
     let price = json!({ "amount": 499, "currency": "EUR" });
     let add = json!({ "name": "Tea", "price": price, "stock": 10 });
@@ -110,6 +138,11 @@ async fn grpcurl_lists_and_calls_everything_through_reflection() {
         answers.push(answer["order"]["status"].clone());
     }
     assert_eq!(answers, ["ORDER_STATUS_CONFIRMED", "ORDER_STATUS_PAID", "ORDER_STATUS_REFUNDED"]);
+    let events = "factfold.events.v1.EventService";
+    let stream = json!({ "stream": format!("order-{}", id.as_str().expect("an id")) });
+    asked.follow(&format!("{events}/ReadStream"), stream, "OrderRefunded").await;
+    let service = json!({ "service": "orders", "after": beginning });
+    asked.follow(&format!("{events}/ReadService"), service, "OrderRefunded").await;
     let listed = asked.call(&format!("{orders}/ListOrders"), json!({})).await.expect("listed");
     assert_eq!(listed["orders"][0]["id"], *id);
     // Refusals, with their details in words.

@@ -5,6 +5,7 @@
 //! A reader must never hold up another, nor outlive its access token.
 
 pub(crate) mod ndjson;
+pub(crate) mod opening;
 mod reader;
 pub(crate) mod sse;
 
@@ -14,7 +15,7 @@ use factfold_projections::{
     events::{Join, Place, Scope},
     log_reader::{Filter, LogError},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use self::reader::Reader;
 use crate::{access::Caller, gateway::Gateway, problems::Problem, settings::Settings};
@@ -26,7 +27,6 @@ const AHEAD: usize = 16;
 pub(crate) struct Live {
     readers: Arc<Semaphore>,
     scans: Arc<Semaphore>,
-    closing: watch::Sender<bool>,
 }
 
 /// A place among those who read.
@@ -57,7 +57,6 @@ impl Live {
         Self {
             readers: Arc::new(Semaphore::new(settings.readers_max)),
             scans: Arc::new(Semaphore::new(settings.scans_max)),
-            closing: watch::Sender::new(false),
         }
     }
 
@@ -69,17 +68,6 @@ impl Live {
     /// A place to read the past, with a consumer of its own; refused when all are taken.
     pub(crate) fn scan(&self) -> Result<Seat, Problem> {
         seat(&self.scans, "too-many-readers", "as many as may already read past events here")
-    }
-
-    /// Lets all readers go, now and from now on.
-    pub(crate) fn close(&self) {
-        self.closing.send_replace(true);
-    }
-
-    /// Ready once the readers are let go.
-    pub(crate) async fn closed(&self) {
-        // An error would mean that the gateway is gone.
-        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn response(
     tokio::spawn(async move {
         let replayed = tokio::select! {
             replayed = replay(&gateway, lanes, filter, sender) => replayed,
-            () = gateway.live.closed() => Ok(false),
+            () = gateway.stops() => Ok(false),
         };
         match replayed {
             Ok(is_whole) => whole.store(is_whole, Ordering::Release),

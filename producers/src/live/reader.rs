@@ -42,7 +42,7 @@ impl Reader {
         let end = tokio::select! {
             biased;
             () = sender.closed() => return,
-            () = self.gateway.live.closed() => End::Stopping,
+            () = self.gateway.stops() => End::Stopping,
             () = tokio::time::sleep(expires) => End::TokenExpired,
             end = self.read(joined, place, scan) => end,
         };

@@ -53,7 +53,8 @@ fn block(fed: &Fed) -> Vec<u8> {
     }
 }
 
-fn explained(end: End) -> (&'static str, &'static str) {
+/// The name of the reason, and what to do about it.
+pub(crate) fn explained(end: End) -> (&'static str, &'static str) {
     match end {
         End::TooSlow => ("too-slow", "events come faster than they are read here: go on from the last id"),
         End::TokenExpired => ("token-expired", "the access token has expired: go on with a new one"),

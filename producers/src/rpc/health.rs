@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use factfold_proto::{goods::v1::goods_service_server, orders::v1::order_service_server};
+use factfold_proto::{
+    events::v1::event_service_server, goods::v1::goods_service_server, orders::v1::order_service_server,
+};
 use futures::stream;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -23,7 +25,12 @@ use crate::{
 /// How many may watch at once. Anybody may, and each is a stream that stays.
 const WATCHERS_MAX: usize = 64;
 /// All that can be asked about; the empty name is the whole gateway.
-const SERVICES: [&str; 3] = ["", goods_service_server::SERVICE_NAME, order_service_server::SERVICE_NAME];
+const SERVICES: [&str; 4] = [
+    "",
+    event_service_server::SERVICE_NAME,
+    goods_service_server::SERVICE_NAME,
+    order_service_server::SERVICE_NAME,
+];
 
 /// The service.
 pub(super) struct Service {
@@ -91,10 +98,9 @@ impl Watch {
             if stopping {
                 return None;
             }
-            let mut stops = self.gateway.stopping.subscribe();
             tokio::select! {
                 () = sleep(GOOD_FOR) => {}
-                _ = stops.wait_for(|stopping| *stopping) => {}
+                () = self.gateway.stops() => {}
             }
         }
     }

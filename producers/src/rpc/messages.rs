@@ -8,6 +8,7 @@ use factfold_schemas::{
     money::Money,
 };
 use jiff::Timestamp;
+use prost_types::{ListValue, Struct, value::Kind as Shown};
 use serde_json::{Map, Value, json};
 
 /// The data of a command. What is not set is left out, and the check says that it is missing.
@@ -37,4 +38,21 @@ pub(super) fn money(money: Money) -> common::Money {
 /// A time, to be shown.
 pub(super) fn time(time: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }
+}
+
+/// An object of JSON, to be shown. Its numbers are whole and at most 2^53-1, so that a double keeps them exact.
+pub(super) fn structure(object: Map<String, Value>) -> Struct {
+    Struct { fields: object.into_iter().map(|(name, value)| (name, any(value))).collect() }
+}
+
+fn any(value: Value) -> prost_types::Value {
+    let shown = match value {
+        Value::Null => Shown::NullValue(0),
+        Value::Bool(truth) => Shown::BoolValue(truth),
+        Value::Number(number) => Shown::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
+        Value::String(text) => Shown::StringValue(text),
+        Value::Array(items) => Shown::ListValue(ListValue { values: items.into_iter().map(any).collect() }),
+        Value::Object(object) => Shown::StructValue(structure(object)),
+    };
+    prost_types::Value { kind: Some(shown) }
 }

@@ -6,6 +6,7 @@
 //! functions, and a command takes the same path.
 
 mod call;
+mod events;
 mod goods;
 mod health;
 mod messages;
@@ -25,7 +26,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use factfold_proto::{
-    FILE_DESCRIPTOR_SET, goods::v1::goods_service_server::GoodsServiceServer,
+    FILE_DESCRIPTOR_SET, events::v1::event_service_server::EventServiceServer,
+    goods::v1::goods_service_server::GoodsServiceServer,
     orders::v1::order_service_server::OrderServiceServer,
 };
 use tonic::service::Routes;
@@ -48,6 +50,7 @@ const REFLECTION_TIME: Duration = Duration::from_secs(60);
 /// All services.
 pub(crate) fn router(gateway: &Gateway) -> Router {
     let services = Routes::new(GoodsServiceServer::new(goods::Goods(gateway.clone())))
+        .add_service(EventServiceServer::new(events::Events(gateway.clone())))
         .add_service(OrderServiceServer::new(orders::Orders(gateway.clone())))
         .into_axum_router()
         .reset_fallback()

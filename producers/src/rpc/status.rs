@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Whose the names of problems are.
-const DOMAIN: &str = "factfold";
+pub(super) const DOMAIN: &str = "factfold";
 /// How much is said about bad fields at most, in bytes. Details travel as a header, and many clients take no more than 8 KiB
 /// of those.
 const VIOLATIONS_BYTES_MAX: usize = 4 * 1024;

@@ -375,6 +375,7 @@ async fn it_tells_what_there_is_and_whether_it_can_serve() {
     let mut services: Vec<_> = listed.service.iter().map(|service| service.name.as_str()).collect();
     services.sort_unstable();
     let expected = [
+        "factfold.events.v1.EventService",
         "factfold.goods.v1.GoodsService",
         "factfold.orders.v1.OrderService",
         "grpc.health.v1.Health",
@@ -385,7 +386,7 @@ async fn it_tells_what_there_is_and_whether_it_can_serve() {
     // There is no Postgres here, so the gateway is not ready.
     let mut health = HealthClient::new(channel(&gateway));
     let check = |service: &str| HealthCheckRequest { service: service.to_owned() };
-    for service in ["", expected[0], expected[1]] {
+    for service in ["", expected[0], expected[1], expected[2]] {
         let status = health.check(check(service)).await.expect("an answer").into_inner().status();
         assert_eq!(status, ServingStatus::NotServing);
     }

@@ -17,6 +17,14 @@ pub mod common {
     }
 }
 
+/// `factfold.events`
+pub mod events {
+    /// `factfold.events.v1`
+    pub mod v1 {
+        tonic::include_proto!("factfold.events.v1");
+    }
+}
+
 /// `factfold.goods`
 pub mod goods {
     /// `factfold.goods.v1`
