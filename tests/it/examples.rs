@@ -90,7 +90,9 @@ impl<'a> Reader<'a> {
         }
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let body = example.body.as_ref().map(|body| self.filled(&body.to_string()).parse().expect("JSON"));
-        let client = self.client(example.role(operation));
+        // An example that brings a token of its own is asked with that.
+        let is_own = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        let client = self.client(example.role(operation).filter(|_| !is_own));
         let answer = client.ask(method.clone(), &self.filled(&path), body, &headers).await;
         assert_eq!(answer.status.as_u16(), example.status, "{said}: {}", answer.body);
 
@@ -122,8 +124,11 @@ impl<'a> Reader<'a> {
             let is_required = header.expect("a header")["required"] == true;
             assert!(!is_required || answer.headers.contains_key(name), "{said}: no {name}");
         }
+        let Some(content) = described.get("content") else {
+            assert_eq!(answer.body, "", "{said}: there is nothing to say");
+            return;
+        };
         let media_type = answer.header("content-type").split(';').next().expect("a media type");
-        let content = &described["content"];
         let schema =
             content.get(media_type).unwrap_or_else(|| panic!("{said}: {media_type} is not in {described}"));
         self.fits(&schema["schema"], &answer.body, said);
@@ -136,7 +141,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether both have the same fields of the same types. What is null can be there another time.
+/// Whether both have the same fields of the same types. What is null, or an empty list, can be more another time.
 fn same_shape(shown: &Value, real: &Value) -> bool {
     match (shown, real) {
         (Value::Object(shown), Value::Object(real)) => {
@@ -147,7 +152,6 @@ fn same_shape(shown: &Value, real: &Value) -> bool {
         }
         (Value::Array(shown), Value::Array(real)) => {
             real.iter().all(|real| shown.iter().any(|shown| same_shape(shown, real)))
-                && shown.is_empty() == real.is_empty()
         }
         (Value::Null, _) | (_, Value::Null) => true,
         (shown, real) => std::mem::discriminant(shown) == std::mem::discriminant(real),

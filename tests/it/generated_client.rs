@@ -11,7 +11,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Adds goods, orders, pays and pays back: `tests/python/shop.py`. The generator must understand the whole document.
+/// Registers and logs in, adds goods, orders, pays and pays back: `tests/python/shop.py`. The generator must understand the whole document.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_generated_client_goes_shopping() {
     let Some(tools) = tools() else { return };
@@ -26,8 +26,7 @@ async fn a_generated_client_goes_shopping() {
     let mut shop = tools.command("python3");
     shop.arg(ours("shop.py"))
         .env("FACTFOLD_HTTP", &system.http)
-        .env("MERCHANT_TOKEN", system.client(&[Role::Merchant]).token())
-        .env("CUSTOMER_TOKEN", system.client(&[Role::Customer]).token());
+        .env("ADMIN_TOKEN", system.client(&[Role::Admin]).token());
     expect_content(shop, PATIENCE).await;
     system.stop().await;
 }

@@ -1,16 +1,29 @@
-"""A day in a shop, with a client that was generated from the OpenAPI document: goods, an order, its payment, a refund."""
+"""A day in a shop, with a client that was generated from the OpenAPI document: a merchant and a customer register and log in;
+goods, an order, its payment, a refund."""
 
 import os
 from http import HTTPStatus
 
-from factfold_client import AuthenticatedClient
+from factfold_client import AuthenticatedClient, Client
 from factfold_client.api.goods import add_goods
 from factfold_client.api.orders import create_order, get_order, pay_order, refund_order
-from factfold_client.models import AddGoods, CreateOrderBody, Money, OrderStatus, PayOrder, RefundOrder, RequestedLine
+from factfold_client.api.sessions import log_in
+from factfold_client.api.users import grant_role, register
+from factfold_client.models import (
+    AddGoods,
+    CreateOrderBody,
+    Login,
+    Money,
+    OrderStatus,
+    PayOrder,
+    RefundOrder,
+    Registration,
+    RequestedLine,
+)
 
 
-def client(token):
-    return AuthenticatedClient(base_url=os.environ["FACTFOLD_HTTP"], token=os.environ[token])
+ADDRESS, PASSWORD = os.environ["FACTFOLD_HTTP"], "seven odd purple teapots"
+nobody, admin = Client(base_url=ADDRESS), AuthenticatedClient(base_url=ADDRESS, token=os.environ["ADMIN_TOKEN"])
 
 
 def expect(status, response):
@@ -22,7 +35,20 @@ def eur(amount):
     return Money(amount=amount, currency="EUR")
 
 
-merchant, customer = client("MERCHANT_TOKEN"), client("CUSTOMER_TOKEN")
+def registered(name):
+    body = Registration(email=f"{name}@example.org", name=name, password=PASSWORD)
+    return expect(HTTPStatus.CREATED, register.sync_detailed(client=nobody, body=body))
+
+
+def logged_in(user):
+    body = Login(email=user.email, password=PASSWORD)
+    tokens = expect(HTTPStatus.CREATED, log_in.sync_detailed(client=nobody, body=body))
+    return AuthenticatedClient(base_url=ADDRESS, token=tokens.access_token)
+
+
+seller, buyer = registered("seller"), registered("buyer")
+expect(HTTPStatus.OK, grant_role.sync_detailed(seller.id, "merchant", client=admin))
+merchant, customer = logged_in(seller), logged_in(buyer)
 
 body = AddGoods(name="Tea", price=eur(499), stock=10)
 tea = expect(HTTPStatus.CREATED, add_goods.sync_detailed(client=merchant, body=body))

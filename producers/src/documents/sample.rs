@@ -7,7 +7,7 @@ use factfold_schemas::{
     money::Money,
     orders::{Line, Order, Status},
     personal::Personal,
-    users::{self, Role, User},
+    users::{self, Role, ShownSession, User},
 };
 use jiff::Timestamp;
 
@@ -34,9 +34,14 @@ pub(crate) const SOMEBODY: &str = "01a206cc-2f10-7a53-93d1-6d2c40b3a711";
 pub(crate) const SOMEBODYS_EMAIL: &str = "ada@example.org";
 /// With this password.
 pub(crate) const PASSWORD: &str = "seven odd purple teapots";
+/// What shows who one is, once one has logged in.
+pub(crate) const BEARER: &str = "Bearer eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9.access.token";
+/// The token in it.
+pub(crate) const ACCESS_TOKEN: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9.access.token";
 /// What a refresh token is called here.
 pub(crate) const REFRESH_TOKEN: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9.refresh.token";
 
+const SESSION: &str = "01a206cc-31aa-7c02-8f00-5b9a3f0c1d22";
 const TIME: &str = "2026-11-23T05:06:07.623Z";
 
 /// So many cents.
@@ -71,6 +76,11 @@ pub(crate) fn user() -> User {
         roles: vec![Role::Customer],
         sessions: Vec::new(),
     }
+}
+
+/// Where somebody is logged in.
+pub(crate) fn session() -> ShownSession {
+    ShownSession { id: SESSION.parse().expect("an id"), refreshed: 0, expires_at: time() }
 }
 
 /// An order of two pieces of tea as it is shown.

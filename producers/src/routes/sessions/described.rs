@@ -8,7 +8,7 @@ use crate::{
         components::Components,
         description::{Answer, Description},
         example::Example,
-        sample::{PASSWORD, REFRESH_TOKEN, SOMEBODYS_EMAIL},
+        sample::{ACCESS_TOKEN, BEARER, PASSWORD, REFRESH_TOKEN, SOMEBODYS_EMAIL},
     },
     reading::body::JSON,
 };
@@ -26,6 +26,7 @@ pub(in crate::routes) fn log_in(components: &mut Components) -> Description {
                 .body(json!({ "email": SOMEBODYS_EMAIL, "password": PASSWORD }))
                 .status(201)
                 .answer(tokens())
+                .keeps("/access_token", ACCESS_TOKEN)
                 .keeps("/refresh_token", REFRESH_TOKEN),
         )
 }
@@ -55,7 +56,7 @@ pub(in crate::routes) fn log_out(components: &mut Components) -> Description {
             headers: Vec::new(),
         })
         .refused(&["no-session", "user-not-found"])
-        .example(Example::of("With a token that no log-in made").status(409));
+        .example(Example::of("For now").header("Authorization", BEARER).status(204));
     described.answers.retain(|answer| answer.status != 202);
     described
 }

@@ -10,8 +10,9 @@ use crate::{
         components::Components,
         description::{Description, Place},
         example::Example,
-        sample::{PASSWORD, SOMEBODY, SOMEBODYS_EMAIL, user},
+        sample::{BEARER, PASSWORD, SOMEBODY, SOMEBODYS_EMAIL, session, user},
     },
+    reading::body::MERGE_PATCH,
 };
 
 const ID: &str = "The user's id.";
@@ -34,11 +35,15 @@ pub(in crate::routes) fn register(components: &mut Components) -> Description {
         )
 }
 
+/// Somebody who has logged in.
+fn logged_in() -> User {
+    User { sessions: vec![session()], ..user() }
+}
+
 pub(in crate::routes) fn show(components: &mut Components) -> Description {
-    Description::read("Show oneself")
-        .shows(components.of::<User>())
-        .refused(&["user-not-found"])
-        .example(Example::of("With a token that no log-in made").status(404))
+    Description::read("Show oneself").shows(components.of::<User>()).refused(&["user-not-found"]).example(
+        Example::of("Somebody who has logged in").header("Authorization", BEARER).answer(logged_in()),
+    )
 }
 
 pub(in crate::routes) fn update(components: &mut Components) -> Description {
@@ -47,7 +52,10 @@ pub(in crate::routes) fn update(components: &mut Components) -> Description {
         .changes(components.of::<User>())
         .refused(&["user-not-found", "user-not-active", "invalid-name"])
         .example(
-            Example::of("With a token that no log-in made").body(json!({ "name": "Ada L." })).status(404),
+            Example::of("Another name")
+                .header("Authorization", BEARER)
+                .body_as(MERGE_PATCH, json!({ "name": "Ada L." }))
+                .answer(logged_in()),
         )
 }
 
