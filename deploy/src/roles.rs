@@ -168,10 +168,11 @@ impl Roles {
         let reads =
             ReadSide::connect(&self.cluster, self.settings.database()?, self.settings.connections_max)
                 .await?;
+        let vault = self.vault().await?;
         let settings = factfold_producers::Settings {
             tls: self.settings.tls()?.map(Arc::new),
             waiting_max: self.settings.waiting_max,
-            ..factfold_producers::Settings::new(keys)
+            ..factfold_producers::Settings::new(keys, vault)
         };
         let (cluster, stop) = (self.cluster.clone(), self.stopped());
         self.tasks.spawn(async move {

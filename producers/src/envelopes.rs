@@ -127,6 +127,8 @@ impl Gateway {
             return Err(Wrong::Fields(errors));
         };
 
+        let command = self.sealed(command, &stream).map_err(Wrong::Whole)?;
+
         let text = |name| entry.attribute(name).map(str::to_owned);
         let id = text("id").unwrap_or_else(|| identity.command_id().to_string());
         let own = write.header(id.clone());

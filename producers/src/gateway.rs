@@ -16,6 +16,7 @@ use factfold_schemas::{
     kafka::Cluster,
     topics::{REPLIES, Service},
 };
+use factfold_vault::Vault;
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
@@ -27,9 +28,10 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    access::Access,
+    access::{Access, Revocations, attempts::Attempts},
     live::Live,
     own_writes::OwnWrites,
+    passwords::Passwords,
     problems::Problem,
     replies::{self, Replies},
     routes::{self, health::Readiness},
@@ -61,6 +63,9 @@ pub struct Parts {
     pub(crate) events: Events,
     pub(crate) live: Live,
     pub(crate) own_writes: OwnWrites,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) passwords: Passwords,
+    pub(crate) attempts: Attempts,
     pub(crate) readiness: Readiness,
     /// Whether it was told to stop: what goes on for long ends then.
     pub(crate) stopping: watch::Sender<bool>,
@@ -119,9 +124,12 @@ impl Gateway {
         let (unstored_max, store_time) = (settings.unstored_max, settings.store_time);
         let events = Events::new(&cluster);
         let connected = tokio::task::spawn_blocking(move || connect(&cluster, unstored_max, store_time));
-        let (writer, replies) = connected.await??;
+        let (writer, replies, revocations) = connected.await??;
         Ok(Self(Arc::new(Parts {
-            access: Access::new(settings.keys.clone()),
+            access: Access::new(settings.keys.clone(), revocations),
+            vault: settings.vault.clone(),
+            passwords: Passwords::new(),
+            attempts: Attempts::new(),
             vocabulary: Vocabulary::new(),
             writer,
             replies,
@@ -175,7 +183,7 @@ fn connect(
     cluster: &Cluster,
     unstored_max: u32,
     store_time: Duration,
-) -> Result<(Writer, Replies), StartError> {
+) -> Result<(Writer, Replies, Revocations), StartError> {
     let instance = Uuid::new_v4();
     let name = instance.simple().to_string()[..12].to_owned();
     let consumer = Replies::consumer(cluster, &name)?;
@@ -193,7 +201,8 @@ fn connect(
     let partition = (instance.as_u128() % u128::from(shared_by.unsigned_abs())) as i32;
     once_settled(|| Ok(replies::begin_at_end(&consumer, &replies, partition)?))?;
     let replies = Replies::start(consumer, replies, ReplyTo { partition, gateway: name })?;
-    Ok((Writer::new(cluster, destinations, unstored_max, store_time)?, replies))
+    let revocations = Revocations::follow(cluster, destinations[&Service::Users].partitions)?;
+    Ok((Writer::new(cluster, destinations, unstored_max, store_time)?, replies, revocations))
 }
 
 /// Tries until it works, or the time is up and it has to be true.

@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod access;
+mod accounts;
 mod answers;
 mod asking;
 pub mod documents;
@@ -20,6 +21,7 @@ mod gateway;
 mod live;
 mod observing;
 mod own_writes;
+mod passwords;
 pub mod problems;
 mod reading;
 mod replies;

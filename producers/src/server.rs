@@ -1,9 +1,9 @@
 //! The HTTP server: HTTP/1 and HTTP/2 on one port, bounded connections, bounded headers, bounded patience, and an orderly
 //! end. (hyper directly instead of `axum::serve`, which has no bound on connections and none on the time that headers take.)
 
-use std::{convert::Infallible, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request, response::Response};
+use axum::{Router, body::Body, extract::Request, http::Extensions, response::Response};
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -53,13 +53,14 @@ pub(crate) async fn serve(
             Some(_) = connections.join_next() => {}
             (stream, place) = accept(&listener, &places) => {
                 let (gateway, http, router) = (gateway.clone(), http.clone(), router.clone());
+                let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
                 connections.spawn(async move {
                     prepare(&stream, gateway.settings.reader_patience);
                     match gateway.settings.tls.as_ref().map(|tls| tls.acceptor()) {
-                        None => connection(&gateway, &http, stream, router).await,
+                        None => connection(&gateway, &http, stream, peer, router).await,
                         Some(acceptor) => {
                             match timeout(gateway.settings.header_time, acceptor.accept(stream)).await {
-                                Ok(Ok(stream)) => connection(&gateway, &http, stream, router).await,
+                                Ok(Ok(stream)) => connection(&gateway, &http, stream, peer, router).await,
                                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                                 Err(_elapsed) => tracing::debug!("a TLS handshake took too long"),
                             }
@@ -123,12 +124,13 @@ async fn connection(
     gateway: &Gateway,
     http: &auto::Builder<TokioExecutor>,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    peer: Option<Peer>,
     router: Router,
 ) {
     let gauge = metrics::gauge!("factfold_http_connections");
     gauge.increment(1);
     let (under_way, idle_time) = (watch::Sender::new(0), gateway.settings.header_time);
-    let service = service_fn(|request| answer(router.clone(), request, UnderWay::new(&under_way)));
+    let service = service_fn(|request| answer(router.clone(), request, peer, UnderWay::new(&under_way)));
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
@@ -156,9 +158,13 @@ async fn connection(
 
 async fn answer(
     router: Router,
-    request: hyper::Request<Incoming>,
+    mut request: hyper::Request<Incoming>,
+    peer: Option<Peer>,
     under_way: UnderWay,
 ) -> Result<Response, Infallible> {
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
     let response = router.oneshot(request.map(Body::new) as Request).await?;
     // It is under way until its body has been sent.
     Ok(response.map(|body| {
@@ -167,6 +173,17 @@ async fn answer(
             frame
         }))
     }))
+}
+
+/// Who is at the other end of a connection: the client, or a proxy before it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(IpAddr);
+
+impl Peer {
+    /// The address from which this request came.
+    pub(crate) fn of(extensions: &Extensions) -> Option<IpAddr> {
+        extensions.get::<Self>().map(|peer| peer.0)
+    }
 }
 
 /// A request of a connection, from its head on until its answer has been sent.

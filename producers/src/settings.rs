@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use factfold_vault::Vault;
+
 use crate::{access::Keys, tls::Tls};
 
 /// The largest body of a request, in bytes.
@@ -25,6 +27,8 @@ pub(crate) const HISTORY_TIME: Duration = Duration::from_secs(3);
 pub struct Settings {
     /// The keys of access tokens.
     pub keys: Arc<Keys>,
+    /// What seals personal data, and opens it.
+    pub vault: Arc<Vault>,
     /// The listener's certificate; without one, whoever is in between can read along.
     pub tls: Option<Arc<Tls>>,
     /// How many requests may wait at once, for a decision or for a read model; beyond, they are refused with 503.
@@ -53,9 +57,10 @@ pub struct Settings {
 
 impl Settings {
     /// The defaults, with these keys.
-    pub fn new(keys: Keys) -> Self {
+    pub fn new(keys: Keys, vault: Arc<Vault>) -> Self {
         Self {
             keys: Arc::new(keys),
+            vault,
             tls: None,
             waiting_max: 1024,
             connections_max: 4096,

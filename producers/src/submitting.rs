@@ -12,8 +12,9 @@ use factfold_schemas::{
     position::Position,
     record::{Answer, Reply},
     rejection::RejectionKind,
+    topics::Service,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     answers::POSITION, gateway::Gateway, problems::Problem, reading::write::Write, vocabulary::Checked,
@@ -37,7 +38,8 @@ impl Gateway {
         command: Checked,
         stream: &StreamId,
     ) -> Result<Submitted, Problem> {
-        let Checked { service, type_name, value } = command;
+        // What a command says about people is sealed before it is stored.
+        let Checked { service, type_name, value } = self.sealed(command, stream)?;
         let command_id = write.identity.command_id().to_string();
         let patience = write.prefer.patience();
         let mut header = write.header(command_id.clone());
@@ -80,11 +82,21 @@ impl Gateway {
             }
         };
         self.own_writes.remember(write.caller.user, position);
+        let reply = match reply {
+            Some(reply) if service == Service::Users => Some(Arc::new(self.revealed(&reply))),
+            reply => reply,
+        };
         Ok(Submitted { command_id, position, reply })
     }
 }
 
 impl Submitted {
+    /// The same, answered with this resource: it has changed since.
+    pub(crate) fn with_resource(self, resource: Option<Value>) -> Self {
+        let reply = self.reply.map(|reply| Arc::new(Reply { resource, ..(*reply).clone() }));
+        Self { reply, ..self }
+    }
+
     /// What was decided, if it was a yes; `None` while it is not known. A no says which command it was, and where that lies.
     pub(crate) fn settled(&self) -> Result<Option<&Reply>, Problem> {
         let Some(reply) = &self.reply else { return Ok(None) };

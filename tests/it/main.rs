@@ -37,6 +37,7 @@ mod timers;
 mod transport;
 mod turn;
 mod twos;
+mod users;
 mod walk;
 mod worker_protocol;
 mod world;

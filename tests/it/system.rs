@@ -195,6 +195,25 @@ impl Client {
         self.ask(Method::POST, path, Some(body), &[]).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.ask(Method::PUT, path, Some(body), &[]).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.ask(Method::DELETE, path, None, &[]).await
+    }
+
+    /// A command as a CloudEvent.
+    pub(crate) async fn send(&self, event: Value) -> Answer {
+        let headers = [("content-type", "application/cloudevents+json")];
+        self.ask(Method::POST, "/v1/commands", Some(event), &headers).await
+    }
+
+    /// The same, showing this.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
     async fn ready(&self) {
         let deadline = Instant::now() + PATIENCE;
         loop {

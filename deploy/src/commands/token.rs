@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use factfold_producers::access::{Keys, KeysError, Role};
 use factfold_schemas::ids::UserId;
+use factfold_vault::secret_file::SecretFileError;
 
 use super::arguments::duration;
 use crate::{
@@ -44,7 +45,9 @@ fn role() -> impl TypedValueParser<Value = Role> {
 pub(super) fn run(args: &Args, data: DataDir) -> Result<ExitCode, Failure> {
     let system = System::find(data, &args.flags)?;
     let keys = Keys::load_or_create(&system.key_file_in_use()?).map_err(|error| match error {
-        KeysError::ReadableByOthers { .. } | KeysError::NoKey { .. } => Failure::Usage(error.into()),
+        KeysError::File(SecretFileError::ReadableByOthers { .. }) | KeysError::NoKey { .. } => {
+            Failure::Usage(error.into())
+        }
         _ => Failure::OutOfReach(error.into()),
     })?;
     if args.ttl < Duration::from_secs(1) {

@@ -3,9 +3,7 @@
 //! in front, and dropped when the last token of the old one has expired.
 
 use std::{
-    fs, io,
-    io::{Read, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,7 +13,11 @@ use ed25519_dalek::{
     SigningKey, VerifyingKey,
     pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::DecodePublicKey, spki::der::pem::LineEnding},
 };
-use factfold_schemas::ids::UserId;
+use factfold_schemas::{
+    ids::{SessionId, UserId},
+    users::{ShownSession, User},
+};
+use factfold_vault::secret_file::{self, SecretFileError};
 use jsonwebtoken::{
     Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode,
     errors::ErrorKind, get_current_timestamp,
@@ -25,7 +27,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Caller, Role};
+use super::{ACCESS_TIME, Caller, Role};
 
 /// `iss` and `aud` of every token.
 const US: &str = "factfold";
@@ -33,34 +35,15 @@ const US: &str = "factfold";
 /// A key file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// It cannot be read or made.
-    #[error("the key file {path}: {error}")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        error: io::Error,
-    },
-    /// Others could sign tokens with it.
-    #[error(
-        "the key file {path} can be read by others (mode {mode:o}): chmod 600 {path}, and think about a new key"
-    )]
-    ReadableByOthers {
-        /// Which file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
+    /// It cannot be read or made, or others could sign tokens with it.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
     /// It holds something else.
     #[error("the key file {path} holds no Ed25519 private key in PKCS#8 PEM")]
     NoKey {
         /// Which file.
         path: PathBuf,
     },
-    /// The system gives no randomness.
-    #[error("no random numbers for a new key: {0}")]
-    Random(getrandom::Error),
     /// A token could not be signed.
     #[error("a token could not be signed: {0}")]
     Signing(#[from] jsonwebtoken::errors::Error),
@@ -72,11 +55,16 @@ pub enum InvalidToken {
     /// Its time is over.
     #[error("the access token has expired: get a new one")]
     Expired,
+    /// Its user may do less since, has another password, or has ended the session.
+    #[error("the access token is good no more: log in again")]
+    Revoked,
     /// Signed by nobody we know, for somebody else, or no token at all.
     #[error("the access token is not valid here")]
     Invalid,
 }
 
+/// `aud` of every refresh token.
+const SESSIONS: &str = "factfold/sessions";
 /// `aud` of every ticket: it is no token, and a token is no ticket.
 const TICKETS: &str = "factfold/tickets";
 /// How long a ticket is good.
@@ -91,6 +79,32 @@ struct Claims {
     iat: u64,
     exp: u64,
     roles: Vec<String>,
+    /// The session that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<SessionId>,
+    /// The version of its user when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ver: Option<u64>,
+}
+
+/// The claims of a refresh token.
+#[derive(Debug, Serialize, Deserialize)]
+struct SessionClaims {
+    iss: String,
+    aud: String,
+    sub: UserId,
+    exp: u64,
+    sid: SessionId,
+    /// How often the session was refreshed before.
+    num: u32,
+}
+
+/// What a refresh token says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refresh {
+    pub(crate) user: UserId,
+    pub(crate) session: SessionId,
+    pub(crate) number: u32,
 }
 
 /// The claims of a ticket: those of the token it was got with, for a moment.
@@ -104,6 +118,8 @@ struct TicketClaims {
     /// When the token ends: until then may go on what was begun with the ticket.
     until: u64,
     roles: Vec<Role>,
+    sid: Option<SessionId>,
+    ver: u64,
 }
 
 /// A ticket that is good, unless it was used before.
@@ -120,6 +136,7 @@ pub struct Keys {
     signing: EncodingKey,
     checking: Vec<Checking>,
     validation: Validation,
+    session_validation: Validation,
     ticket_validation: Validation,
 }
 
@@ -138,24 +155,7 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     /// The keys of this file; a file that is not there is made, with one new key.
     pub fn load_or_create(path: &Path) -> Result<Self, KeysError> {
-        match Self::load(path) {
-            Err(KeysError::File { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-                create(path)?;
-                Self::load(path)
-            }
-            loaded => loaded,
-        }
-    }
-
-    fn load(path: &Path) -> Result<Self, KeysError> {
-        let failed = |error| KeysError::File { path: path.to_owned(), error };
-        let mut file = fs::File::open(path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(KeysError::ReadableByOthers { path: path.to_owned(), mode });
-        }
-        let mut pem = String::new();
-        file.read_to_string(&mut pem).map_err(failed)?;
+        let pem = secret_file::read_or_create(path, fresh)?;
         Self::parse(&pem).ok_or_else(|| KeysError::NoKey { path: path.to_owned() })
     }
 
@@ -182,8 +182,14 @@ impl Keys {
         let signing = signing?;
         let kid = thumbprint(&signing.verifying_key());
         let signing = EncodingKey::from_ed_der(signing.to_pkcs8_der().ok()?.as_bytes());
-        let (validation, ticket_validation) = (validation(US), validation(TICKETS));
-        Some(Self { kid, signing, checking, validation, ticket_validation })
+        Some(Self {
+            kid,
+            signing,
+            checking,
+            validation: validation(US),
+            session_validation: validation(SESSIONS),
+            ticket_validation: validation(TICKETS),
+        })
     }
 
     /// A token for this user, with these roles, for so long.
@@ -196,8 +202,41 @@ impl Keys {
             iat: now,
             exp: now.saturating_add(ttl.as_secs()),
             roles: roles.iter().map(ToString::to_string).collect(),
+            sid: None,
+            ver: None,
         };
         self.sign(&claims)
+    }
+
+    /// The tokens of a session of this user, as it is now: one that is good for a short time, and one that gets the next.
+    pub(crate) fn open(&self, user: &User, session: &ShownSession) -> Result<(String, String), KeysError> {
+        let now = get_current_timestamp();
+        let access = self.sign(&Claims {
+            iss: US.to_owned(),
+            aud: US.to_owned(),
+            sub: user.id,
+            iat: now,
+            exp: now.saturating_add(ACCESS_TIME.as_secs()),
+            roles: user.roles.iter().map(ToString::to_string).collect(),
+            sid: Some(session.id),
+            ver: Some(user.version),
+        })?;
+        let refresh = self.sign(&SessionClaims {
+            iss: US.to_owned(),
+            aud: SESSIONS.to_owned(),
+            sub: user.id,
+            exp: session.expires_at.as_second().unsigned_abs(),
+            sid: session.id,
+            num: session.refreshed,
+        })?;
+        Ok((access, refresh))
+    }
+
+    /// What a refresh token says.
+    pub(crate) fn verify_refresh(&self, token: &str) -> Result<Refresh, InvalidToken> {
+        let claims: SessionClaims = self.check(token, &self.session_validation)?;
+        in_time(claims.exp)?;
+        Ok(Refresh { user: claims.sub, session: claims.sid, number: claims.num })
     }
 
     /// A ticket in the name of this caller.
@@ -210,6 +249,8 @@ impl Keys {
             exp: get_current_timestamp().saturating_add(TICKET_TIME.as_secs()).min(caller.expires),
             until: caller.expires,
             roles: caller.roles.clone(),
+            sid: caller.session,
+            ver: caller.version,
         })
     }
 
@@ -224,14 +265,16 @@ impl Keys {
         in_time(claims.exp)?;
         // A role that only a newer version knows gives nothing here.
         let roles = claims.roles.iter().filter_map(|role| role.parse().ok()).collect();
-        Ok(Caller { user: claims.sub, roles, expires: claims.exp })
+        let (session, version) = (claims.sid, claims.ver.unwrap_or(0));
+        Ok(Caller { user: claims.sub, roles, expires: claims.exp, session, version })
     }
 
     /// The ticket that this is, if we signed it and its time is not over.
     pub(super) fn verify_ticket(&self, ticket: &str) -> Result<Ticket, InvalidToken> {
         let claims: TicketClaims = self.check(ticket, &self.ticket_validation)?;
         in_time(claims.exp)?;
-        let caller = Caller { user: claims.sub, roles: claims.roles, expires: claims.until };
+        let TicketClaims { sub: user, roles, until: expires, sid: session, ver: version, .. } = claims;
+        let caller = Caller { user, roles, expires, session, version };
         Ok(Ticket { id: claims.jti, expires: claims.exp, caller })
     }
 
@@ -277,30 +320,12 @@ fn in_time(expires: u64) -> Result<(), InvalidToken> {
     if expires > get_current_timestamp() { Ok(()) } else { Err(InvalidToken::Expired) }
 }
 
-/// Makes the file in one step: two gateways that start at once agree on one key, and nobody ever sees half a file.
-fn create(path: &Path) -> Result<(), KeysError> {
-    let failed = |error| KeysError::File { path: path.to_owned(), error };
+/// The PEM of a new key.
+fn fresh() -> io::Result<String> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(KeysError::Random)?;
-    let pem = SigningKey::from_bytes(&seed)
-        .to_pkcs8_pem(LineEnding::LF)
-        .map_err(|error| failed(io::Error::other(error)))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
-    let draft = folder.join(format!(".{}.new", Uuid::new_v4().simple()));
-    let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(pem.as_bytes())?;
-        file.sync_all()?;
-        match fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            linked => linked,
-        }
-    };
-    let written = write();
-    // Whether or not it was written, the draft has served.
-    let removed = fs::remove_file(&draft);
-    written.and(removed).map_err(failed)
+    getrandom::fill(&mut seed).map_err(|error| io::Error::other(error.to_string()))?;
+    let pem = SigningKey::from_bytes(&seed).to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
+    Ok(pem.to_string())
 }
 
 /// RFC 7638: the name of a key that everybody can compute from it.
@@ -311,6 +336,11 @@ fn thumbprint(public: &VerifyingKey) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use factfold_schemas::users::Status;
+    use jiff::Timestamp;
+
     use super::*;
 
     struct Files(tempfile::TempDir);
@@ -344,17 +374,39 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_made_once_and_for_its_owner_only() {
+    fn the_key_is_the_same_after_a_restart() {
         let files = Files::new();
         let first = files.keys("key.pem");
-        let mode = fs::metadata(files.path("key.pem")).expect("a file").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert!(files.keys("key.pem").verify(&token(&first)).is_ok(), "the same key after a restart");
+        assert!(files.keys("key.pem").verify(&token(&first)).is_ok());
+    }
 
-        fs::set_permissions(files.path("key.pem"), fs::Permissions::from_mode(0o640)).expect("chmod");
-        let refused = Keys::load_or_create(&files.path("key.pem"));
-        assert!(matches!(refused, Err(KeysError::ReadableByOthers { mode: 0o640, .. })));
-        assert_eq!(fs::read_dir(files.0.path()).expect("a folder").count(), 1, "no draft stays");
+    /// Whoever has one of them has not the other, though we signed both.
+    #[test]
+    fn a_token_that_refreshes_gives_no_access_and_the_other_way_round() {
+        let keys = Files::new().keys("key.pem");
+        let session =
+            ShownSession { id: SessionId::generate(), refreshed: 3, expires_at: Timestamp::now() + HOUR };
+        let user = User {
+            id: UserId::generate(),
+            version: 7,
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            status: Status::Active,
+            email: None,
+            name: None,
+            roles: vec![Role::Customer],
+            sessions: Vec::new(),
+        };
+        let (access, refresh) = keys.open(&user, &session).expect("tokens");
+        let caller = keys.verify(&access).expect("a caller");
+        assert_eq!((caller.user, caller.session, caller.version), (user.id, Some(session.id), 7));
+        let expected = Refresh { user: user.id, session: session.id, number: 3 };
+        assert_eq!(keys.verify_refresh(&refresh), Ok(expected));
+        assert_eq!(keys.verify(&refresh), Err(InvalidToken::Invalid));
+        assert_eq!(keys.verify_refresh(&access), Err(InvalidToken::Invalid));
+        let over = ShownSession { expires_at: Timestamp::UNIX_EPOCH, ..session };
+        let (_, refresh) = keys.open(&user, &over).expect("tokens");
+        assert_eq!(keys.verify_refresh(&refresh), Err(InvalidToken::Expired));
     }
 
     #[test]

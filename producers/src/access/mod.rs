@@ -4,8 +4,10 @@
 //! It must never log a token, never trust a claim before its signature, and never decide ownership: that is the
 //! decider's.
 
+pub(crate) mod attempts;
 mod keys;
 mod operations;
+mod revocations;
 
 use std::{
     sync::Arc,
@@ -17,13 +19,17 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
     middleware::Next,
 };
-use factfold_schemas::ids::UserId;
 pub use factfold_schemas::users::Role;
+use factfold_schemas::{
+    command::Auth,
+    ids::{SessionId, UserId},
+};
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::keys::TICKET_TIME;
+pub(crate) use self::revocations::Revocations;
 pub use self::{
     keys::{InvalidToken, Keys, KeysError},
     operations::{Operation, Who},
@@ -45,9 +51,36 @@ pub struct Caller {
     roles: Vec<Role>,
     /// When the token ends, in seconds since 1970.
     expires: u64,
+    /// The session that the token belongs to.
+    pub(crate) session: Option<SessionId>,
+    /// The version of the user when the token was made; 0 where it was made without looking.
+    version: u64,
 }
 
+/// How long an access token is good.
+pub(crate) const ACCESS_TIME: Duration = Duration::from_secs(15 * 60);
+
 impl Caller {
+    /// Somebody who has not said who that is, or is about to.
+    pub(crate) const fn nobody() -> Self {
+        let user = UserId::new(uuid::Uuid::nil());
+        Self { user, roles: Vec::new(), expires: u64::MAX, session: None, version: 0 }
+    }
+
+    /// Somebody who has just shown who that is.
+    pub(crate) fn proven(user: UserId) -> Self {
+        Self { user, ..Self::nobody() }
+    }
+
+    /// On whose behalf the caller's commands are.
+    pub(crate) fn auth(&self) -> Auth {
+        if self.user.uuid().is_nil() {
+            Auth::Other("unauthenticated".to_owned(), None)
+        } else {
+            Auth::User(self.user.to_string())
+        }
+    }
+
     /// Whether the caller has this role, or all of them.
     pub fn is(&self, role: Role) -> bool {
         self.roles.contains(&role) || self.roles.contains(&Role::Admin)
@@ -83,13 +116,14 @@ impl Caller {
 /// Checks tokens.
 #[derive(Debug)]
 pub(crate) struct Access {
-    keys: Arc<Keys>,
+    pub(crate) keys: Arc<Keys>,
     known: Cache<[u8; 32], Caller>,
+    revocations: Revocations,
 }
 
 impl Access {
-    pub(crate) fn new(keys: Arc<Keys>) -> Self {
-        Self { keys, known: Cache::new(TOKENS_MAX) }
+    pub(crate) fn new(keys: Arc<Keys>, revocations: Revocations) -> Self {
+        Self { keys, known: Cache::new(TOKENS_MAX), revocations }
     }
 
     /// The public keys, as a JSON Web Key Set.
@@ -99,6 +133,11 @@ impl Access {
 
     /// The caller whose token this is.
     pub(crate) fn check(&self, token: &str) -> Result<Caller, InvalidToken> {
+        let caller = self.verify(token)?;
+        if self.revocations.include(&caller) { Err(InvalidToken::Revoked) } else { Ok(caller) }
+    }
+
+    fn verify(&self, token: &str) -> Result<Caller, InvalidToken> {
         let hash: [u8; 32] = Sha256::digest(token).into();
         if let Some(caller) = self.known.get(&hash) {
             return if caller.expires > jsonwebtoken::get_current_timestamp() {
@@ -214,7 +253,7 @@ mod tests {
     fn a_remembered_token_still_expires() {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = Arc::new(Keys::load_or_create(&folder.path().join("key.pem")).expect("keys"));
-        let access = Access::new(keys.clone());
+        let access = Access::new(keys.clone(), Revocations::none());
         let user = UserId::generate();
         let token = keys.issue(user, &[Role::Customer], Duration::from_secs(60)).expect("a token");
         let caller = access.check(&token).expect("a caller");
@@ -230,7 +269,7 @@ mod tests {
 
     #[test]
     fn an_admin_may_do_everything() {
-        let caller = Caller { user: UserId::generate(), roles: vec![Role::Admin], expires: u64::MAX };
+        let caller = Caller { roles: vec![Role::Admin], ..Caller::proven(UserId::generate()) };
         assert!(caller.is(Role::Merchant));
     }
 }

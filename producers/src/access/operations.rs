@@ -45,11 +45,18 @@ pub enum Operation {
     RejectOrder,
     ExpireOrder,
 
+    Register,
+    ShowMe,
     UpdateProfile,
+    SetPassword,
+    ErasePersonalData,
+    ListUsers,
     GrantRole,
     RevokeRole,
     DeactivateUser,
-    ErasePersonalData,
+    LogIn,
+    Refresh,
+    LogOut,
     RegisterUser,
     ConfirmRegistration,
     RejectRegistration,
@@ -101,6 +108,8 @@ impl Operation {
         const GET: Method = Method::GET;
         const POST: Method = Method::POST;
         const PATCH: Method = Method::PATCH;
+        const PUT: Method = Method::PUT;
+        const DELETE: Method = Method::DELETE;
         match self {
             Self::ListGoods         => row(Everyone, GET,    "/v1/goods"),
             Self::GetGoods          => row(Everyone, GET,    "/v1/goods/{id}"),
@@ -122,11 +131,19 @@ impl Operation {
             Self::RejectOrder       => internal(),
             Self::ExpireOrder       => internal(),
 
-            Self::UpdateProfile     => Row { who: Owner, http: None },
-            Self::GrantRole         => Row { who: ADMIN, http: None },
-            Self::RevokeRole        => Row { who: ADMIN, http: None },
-            Self::DeactivateUser    => Row { who: ADMIN, http: None },
-            Self::ErasePersonalData => Row { who: Owner, http: None },
+            Self::Register          => row(Everyone, POST,   "/v1/users"),
+            Self::ShowMe            => row(Owner,    GET,    "/v1/users/me"),
+            Self::UpdateProfile     => row(Owner,    PATCH,  "/v1/users/me"),
+            Self::SetPassword       => row(Owner,    PUT,    "/v1/users/me/password"),
+            Self::ErasePersonalData => row(Owner,    DELETE, "/v1/users/me/personal-data"),
+            Self::ListUsers         => row(ADMIN,    GET,    "/v1/users"),
+            Self::GrantRole         => row(ADMIN,    PUT,    "/v1/users/{id}/roles/{role}"),
+            Self::RevokeRole        => row(ADMIN,    DELETE, "/v1/users/{id}/roles/{role}"),
+            Self::DeactivateUser    => row(ADMIN,    POST,   "/v1/users/{id}/deactivation"),
+            Self::LogIn             => row(Everyone, POST,   "/v1/sessions"),
+            Self::Refresh           => row(Everyone, POST,   "/v1/sessions/refresh"),
+            Self::LogOut            => row(Owner,    DELETE, "/v1/sessions/current"),
+            // Nobody sends them as they are: the routes above do, once a password is checked; and the reactors.
             Self::RegisterUser
             | Self::ConfirmRegistration
             | Self::RejectRegistration

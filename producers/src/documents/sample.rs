@@ -6,6 +6,8 @@ use factfold_schemas::{
     ids::{GoodsId, OrderId, UserId},
     money::Money,
     orders::{Line, Order, Status},
+    personal::Personal,
+    users::{self, Role, User},
 };
 use jiff::Timestamp;
 
@@ -26,6 +28,15 @@ pub(crate) const COMMAND: &str = "01a206cc-1c78-763f-a5b7-c8934350d17d";
 /// Where it lies.
 pub(crate) const POSITION: &str = "goods.commands/1@42";
 
+/// Somebody who registers.
+pub(crate) const SOMEBODY: &str = "01a206cc-2f10-7a53-93d1-6d2c40b3a711";
+/// Under this address.
+pub(crate) const SOMEBODYS_EMAIL: &str = "ada@example.org";
+/// With this password.
+pub(crate) const PASSWORD: &str = "seven odd purple teapots";
+/// What a refresh token is called here.
+pub(crate) const REFRESH_TOKEN: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9.refresh.token";
+
 const TIME: &str = "2026-11-23T05:06:07.623Z";
 
 /// So many cents.
@@ -44,6 +55,21 @@ pub(crate) fn goods(id: &str, version: u64, name: &str, price: i64, stock: i64) 
         price: eur(price),
         stock,
         discontinued: false,
+    }
+}
+
+/// Somebody who has registered.
+pub(crate) fn user() -> User {
+    User {
+        id: SOMEBODY.parse().expect("an id"),
+        version: 2,
+        created_at: time(),
+        updated_at: time(),
+        status: users::Status::Active,
+        email: Some(Personal::new(SOMEBODYS_EMAIL)),
+        name: Some(Personal::new("Ada")),
+        roles: vec![Role::Customer],
+        sessions: Vec::new(),
     }
 }
 

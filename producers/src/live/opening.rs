@@ -6,7 +6,7 @@ use factfold_projections::{
     log_reader::Filter,
 };
 use factfold_schemas::{
-    ids::{GoodsId, OrderId, StreamId},
+    ids::{GoodsId, OrderId, StreamId, UserId},
     json::event_types,
     topics::Service,
 };
@@ -89,6 +89,10 @@ async fn find(gateway: &Gateway, caller: &Caller, read: &Read, name: &str) -> Re
         gateway.freshen(read, Projection::Goods, Some(&id)).await?;
         let goods = gateway.reads.goods(goods).await.map_err(failed)?;
         goods.map(|goods| (Service::Goods, goods.created_at, goods.version))
+    } else if let Some(user) = UserId::of_stream(name).filter(|user| is_auditor || *user == caller.user) {
+        gateway.freshen(read, Projection::Users, Some(&id)).await?;
+        let user = gateway.reads.user(user).await.map_err(failed)?.map(|row| row.user);
+        user.map(|user| (Service::Users, user.created_at, user.version))
     } else {
         None
     };

@@ -28,6 +28,8 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("invalid-parameter", 400, "A parameter is unknown or cannot be read", "The detail names the parameter and what is allowed."),
     entry("invalid-position", 400, "No such position", "Use positions as they were answered: <topic>/<partition>@<offset>, as in orders.commands/7@1042."),
     entry("unauthenticated", 401, "No valid access token", "Send `Authorization: Bearer <token>` with a token of this installation that has not expired."),
+    entry("wrong-credentials", 401, "No such account, or another password", "Check the address and the password. Which of them is wrong is not told."),
+    entry("session-over", 401, "The session has ended", "Log in again."),
     entry("forbidden", 403, "Not allowed", "The detail names the role that is missing, or what only the system itself may send."),
     entry("not-found", 404, "Nothing here", "Check the path."),
     entry("stream-not-found", 404, "No such stream", "A stream is called order-<id> or goods-<id>. Auditors see all; an order's history is its owner's too."),
@@ -38,6 +40,9 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("body-too-large", 413, "The body is too large", "A body has at most 1 MiB, a command's value at most 256 KiB."),
     entry("unsupported-media-type", 415, "This media type is not understood here", "The detail names those that are."),
     entry("invalid-fields", 422, "Fields are wrong, missing or unknown", "`errors` lists all of them, each with a JSON pointer into the body."),
+    entry("no-session", 409, "Nothing to end", "Log out with the access token that the log-in gave."),
+    entry("registration-expired", 409, "The registration took too long", "Register again."),
+    entry("too-many-attempts", 429, "Too many wrong passwords", "Wait as long as Retry-After says. Then the right password works."),
     entry("dead-lettered", 422, "The command could not be read", "The detail says why. It was stored among the dead letters; operators see it there."),
     entry("internal-error", 500, "Something broke inside", "Repeat it, writes under the same Idempotency-Key. If it stays, tell the operators the time and the traceparent."),
     entry("not-implemented", 501, "Documented, but not built yet", "Leave it out; it is refused because ignoring it would give a wrong answer."),
@@ -90,6 +95,16 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("wrong-amount", 422, "Not what the order costs", "Pay exactly the order's total."),
     entry("wrong-currency", 422, "Another currency than the order's", "Use the currency of the order's total."),
     entry("refund-exceeds-payment", 422, "More than is left of the payment", "Give back at most what is left."),
+
+    entry("user-exists", 409, "A user with this id exists", "Use another id (or Idempotency-Key)."),
+    entry("user-not-found", 404, "No such user", "Check the id. A token that no log-in made may speak for somebody who has no account."),
+    entry("not-you", 404, "No such user", "Check the id; another's account is not shown."),
+    entry("wrong-stream", 422, "Not a stream for this command", "Accounts are user-<id>, addresses email-<id>."),
+    entry("invalid-email", 422, "No e-mail address", "As ada@example.org, at most 254 characters."),
+    entry("invalid-password-hash", 422, "No hash that can be used", "An argon2id hash in PHC form, m=19456 to 65536, t=2 to 10, p=1 to 4."),
+    entry("email-taken", 409, "The address has an account", "Log in, or use another address."),
+    entry("user-not-active", 409, "The account is not open", "A closed account stays closed. One that is being made is open in a moment."),
+    entry("password-outdated", 409, "The password was changed meanwhile", "Log in with the new one."),
 ];
 
 /// The entry of this name.

@@ -36,6 +36,19 @@ impl FromRequestParts<Gateway> for PathText {
     }
 }
 
+/// As many texts in the path.
+pub(crate) struct PathTexts<const N: usize>(pub(crate) [String; N]);
+
+impl<const N: usize> FromRequestParts<Gateway> for PathTexts<N> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
+        let parameters = RawPathParams::from_request_parts(parts, gateway).await.map_err(|_| not_found())?;
+        let texts: Vec<_> = parameters.iter().map(|(_, value)| value.to_owned()).collect();
+        texts.try_into().map(Self).map_err(|_| not_found())
+    }
+}
+
 /// A query string, read as `Q`, whose fields are all that is allowed.
 pub(crate) struct Parameters<Q>(pub(crate) Q);
 

@@ -7,8 +7,8 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use factfold_schemas::{
-    command::{Auth, Header},
-    ids::{Id, Kind},
+    command::Header,
+    ids::{Id, Kind, UserId},
 };
 
 use super::{
@@ -32,8 +32,28 @@ impl FromRequestParts<Gateway> for Write {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
-        let arrived = Instant::now();
         let caller = <Caller as FromRequestParts<Gateway>>::from_request_parts(parts, gateway).await?;
+        Self::of(caller, parts, gateway).await
+    }
+}
+
+/// A write of somebody who has not said who that is: who registers, or logs in.
+#[derive(Debug, Clone)]
+pub(crate) struct Anonymous(pub(crate) Write);
+
+impl FromRequestParts<Gateway> for Anonymous {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
+        let write = Write::of(Caller::nobody(), parts, gateway).await?;
+        write.refuse_if_match()?;
+        Ok(Self(write))
+    }
+}
+
+impl Write {
+    async fn of(caller: Caller, parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
+        let arrived = Instant::now();
         Parameters::<parameters::None>::from_request_parts(parts, gateway).await?;
         refuse_what_is_for_reads(&parts.headers)?;
         let route = format!("{} {}", parts.method, parts.uri.path());
@@ -47,9 +67,13 @@ impl FromRequestParts<Gateway> for Write {
             caller,
         })
     }
-}
 
-impl Write {
+    /// The same, in the name of somebody who has just shown who that is; one of several commands that it takes.
+    pub(crate) fn proven(&self, user: UserId, index: usize) -> Self {
+        let (caller, identity) = (Caller::proven(user), self.identity.of_entry(index));
+        Self { caller, identity, prefer: Prefer::default(), ..self.clone() }
+    }
+
     /// The id of what this write creates. It cannot be at any version yet.
     pub(crate) fn creates<K: Kind>(&self) -> Result<Id<K>, Problem> {
         self.refuse_if_match()?;
@@ -68,7 +92,7 @@ impl Write {
     pub(crate) fn header(&self, id: String) -> Header {
         Header {
             traceparent: Some(self.trace.to_string()),
-            auth: Some(Auth::User(self.caller.user.to_string())),
+            auth: Some(self.caller.auth()),
             expected_version: self.expected_version,
             ..Header::new(id, self.caller.source())
         }

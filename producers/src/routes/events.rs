@@ -12,9 +12,10 @@ use factfold_projections::{
     events::History,
     log_reader::{Bound, Filter, Kept, envelope},
 };
+use factfold_schemas::ids::UserId;
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     access::Caller,
@@ -80,7 +81,8 @@ pub(super) async fn of_stream(
     let history = History { filter, version };
     let found = gateway.events.history(&scope, &history, &from, limit, HISTORY_TIME).await;
     let found = found.map_err(unreadable)?;
-    let items = found.events.iter().map(shown).collect::<Result<_, _>>()?;
+    let subject = UserId::of_stream(&name);
+    let items = found.events.iter().map(|kept| shown(&gateway, subject, kept)).collect::<Result<_, _>>()?;
     Ok(answers::page(&Page { items, next: found.next }, uri.path(), uri.query()))
 }
 
@@ -149,10 +151,16 @@ fn not_here(name: &str, given: &Option<String>) -> Result<(), Problem> {
     given.as_ref().map_or(Ok(()), |_| Err(Problem::new("invalid-parameter", detail())))
 }
 
-fn shown(kept: &Kept) -> Result<Box<RawValue>, Problem> {
+/// What a person is shown of an event. (What is followed or replayed stays sealed: a copy of it must be forgotten too, when
+/// its subject is.)
+fn shown(gateway: &Gateway, subject: Option<UserId>, kept: &Kept) -> Result<Box<RawValue>, Problem> {
     let mut line = Vec::new();
     envelope::write(&kept.record(), &mut line);
-    let text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+    let mut text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+    if let (Some(subject), Ok(mut event)) = (subject, serde_json::from_str::<Value>(&text)) {
+        gateway.vault.reveal(subject, &mut event["data"]);
+        text = event.to_string();
+    }
     RawValue::from_string(text).map_err(|error| {
         tracing::error!(%error, "an event is no JSON");
         Problem::new("internal-error", "an event could not be shown")

@@ -8,8 +8,10 @@ mod goods;
 pub(crate) mod health;
 mod orders;
 mod projections;
+mod sessions;
 mod system;
 mod tickets;
+mod users;
 
 use axum::{
     Router,
@@ -77,6 +79,18 @@ fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
         Operation::PayOrder => (on(method, orders::pay), orders::described::pay),
         Operation::RefundOrder => (on(method, orders::refund), orders::described::refund),
         Operation::CancelOrder => (on(method, orders::cancel), orders::described::cancel),
+        Operation::Register => (on(method, users::register), users::described::register),
+        Operation::ShowMe => (on(method, users::show), users::described::show),
+        Operation::UpdateProfile => (on(method, users::update), users::described::update),
+        Operation::SetPassword => (on(method, users::change_password), users::described::change_password),
+        Operation::ErasePersonalData => (on(method, users::erase), users::described::erase),
+        Operation::ListUsers => (on(method, users::list), users::described::list),
+        Operation::GrantRole => (on(method, users::grant), users::described::grant),
+        Operation::RevokeRole => (on(method, users::revoke), users::described::revoke),
+        Operation::DeactivateUser => (on(method, users::deactivate), users::described::deactivate),
+        Operation::LogIn => (on(method, sessions::log_in), sessions::described::log_in),
+        Operation::Refresh => (on(method, sessions::refresh), sessions::described::refresh),
+        Operation::LogOut => (on(method, sessions::log_out), sessions::described::log_out),
         Operation::SendCommands => (on(method, commands::send), commands::described::send),
         Operation::GetCommand => (on(method, commands::show), commands::described::show),
         Operation::ReadStream => (on(method, events::of_stream), events::described::of_stream),
@@ -96,11 +110,6 @@ fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
         | Operation::RecordReservation
         | Operation::RejectOrder
         | Operation::ExpireOrder
-        | Operation::UpdateProfile
-        | Operation::GrantRole
-        | Operation::RevokeRole
-        | Operation::DeactivateUser
-        | Operation::ErasePersonalData
         | Operation::RegisterUser
         | Operation::ConfirmRegistration
         | Operation::RejectRegistration

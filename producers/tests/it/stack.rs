@@ -12,6 +12,7 @@ use factfold_schemas::{
     kafka::Cluster,
     topics::{REPLIES, Service},
 };
+use factfold_vault::Vault;
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
@@ -31,6 +32,7 @@ pub(crate) struct Stack {
     pub(crate) cluster: Cluster,
     pub(crate) decider: Decider,
     pub(crate) keys: Arc<Keys>,
+    vault: Arc<Vault>,
     pub(crate) user: UserId,
     _folder: tempfile::TempDir,
 }
@@ -59,6 +61,7 @@ impl Stack {
             .flat_map(|service| [service.commands(), service.events()])
             .map(|topic| (cluster.topic(topic), PARTITIONS))
             .chain([(cluster.namespace.qualify(REPLIES), 2)])
+            .chain([(cluster.topic(Service::Users.events()), PARTITIONS)])
             .collect();
         let topics: Vec<_> =
             names.iter().map(|(name, p)| NewTopic::new(name, *p, TopicReplication::Fixed(1))).collect();
@@ -70,7 +73,8 @@ impl Stack {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = Arc::new(Keys::load_or_create(&folder.path().join("key.pem")).expect("keys"));
         let decider = Decider::start(&cluster);
-        Self { cluster, decider, keys, user: UserId::generate(), _folder: folder }
+        let vault = Arc::new(Vault::in_memory().expect("a vault"));
+        Self { cluster, decider, keys, vault, user: UserId::generate(), _folder: folder }
     }
 
     /// Takes the commands topics away under a running gateway.
@@ -88,7 +92,7 @@ impl Stack {
     pub(crate) fn settings(&self) -> Settings {
         let unused = tempfile::tempdir().expect("a folder");
         let keys = Keys::load_or_create(&unused.path().join("key.pem")).expect("keys");
-        Settings { keys: self.keys.clone(), ..Settings::new(keys) }
+        Settings { keys: self.keys.clone(), ..Settings::new(keys, self.vault.clone()) }
     }
 
     pub(crate) fn token(&self, roles: &[Role]) -> String {
