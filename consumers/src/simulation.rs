@@ -114,10 +114,10 @@ impl System {
             (Role::Decider, Service::Goods) => self.goods.decide(topic, &record),
             (Role::Decider, Service::Orders) => self.orders.decide(topic, &record),
             (Role::Decider, Service::Users) => self.users.decide(topic, &record),
-            (Role::OrderStock, _) => react::<OrderStock>(topic, &record),
-            (Role::Reservations, _) => react::<Reservations>(topic, &record),
-            (Role::Registrations, _) => react::<Registrations>(topic, &record),
-            (Role::Erasures, _) => react::<Erasures>(topic, &record),
+            (Role::OrderStock, _) => react(&OrderStock, topic, &record),
+            (Role::Reservations, _) => react(&Reservations, topic, &record),
+            (Role::Registrations, _) => react(&Registrations, topic, &record),
+            (Role::Erasures, _) => react(&Erasures, topic, &record),
         };
         for (topic, record) in written {
             match topic {
@@ -215,9 +215,9 @@ impl<D: Rules<Id: Ord>> Worker<D> {
     }
 }
 
-fn react<R: Reactor>(topic: Topic, record: &Incoming<'_>) -> Vec<Written> {
+fn react<R: Reactor>(reactor: &R, topic: Topic, record: &Incoming<'_>) -> Vec<Written> {
     let fact = Fact::read(topic, record).expect("a fact");
-    let requests = R::react(&fact).into_iter().enumerate();
+    let requests = reactor.react(&fact).into_iter().enumerate();
     requests
         .map(|(ordinal, request)| {
             let topic = request.target().map(|(service, _)| service.commands());

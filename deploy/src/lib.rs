@@ -8,6 +8,7 @@
 //!
 //! It must never hold a rule of the domain, decide a command, or write SQL.
 
+pub mod accounts;
 pub mod addresses;
 pub mod bench;
 pub mod blocking;

@@ -14,8 +14,8 @@ use factfold_consumers::{
     goods::GoodsDecider,
     orders::OrdersDecider,
     reactors::{
-        Reactor, erasures::Erasures, order_stock::OrderStock, registrations::Registrations,
-        reservations::Reservations,
+        Reactor, erasures::Erasures, order_expiry::OrderExpiry, order_stock::OrderStock,
+        registrations::Registrations, reservations::Reservations,
     },
     users::UsersDecider,
     worker::{self, Layout, Shutdown, Status, deciding, groups, keeping, reacting},
@@ -26,9 +26,9 @@ use factfold_schemas::{kafka::Cluster, topics::Service};
 use factfold_vault::{Secrets, Vault};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
-use crate::{console::notice, lag, lag::Lag, settings::Settings, topics};
+use crate::{accounts::Accounts, console::notice, lag, lag::Lag, settings::Settings, topics};
 
-type Work = fn(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error>;
+type Work = Box<dyn FnOnce(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error> + Send>;
 
 /// What a worker's thread does, and the name people know it by.
 struct Job {
@@ -37,42 +37,48 @@ struct Job {
 }
 
 impl Job {
-    fn deciding<D: Decider>() -> Self {
-        Self { name: D::SERVICE.name(), work: deciding::run::<D> }
+    fn new(
+        name: &'static str,
+        work: impl FnOnce(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error>
+        + Send
+        + 'static,
+    ) -> Self {
+        Self { name, work: Box::new(work) }
     }
 
-    fn reacting<R: Reactor>() -> Self {
-        Self { name: R::NAME, work: reacting::run::<R> }
+    fn decider<D: Decider>() -> Self {
+        Self::new(D::SERVICE.name(), deciding::run::<D>)
+    }
+
+    fn reactor<R: Reactor>(reactor: R) -> Self {
+        Self::new(R::NAME, |cluster, settings, stop, status| {
+            reacting::run(reactor, cluster, settings, stop, status)
+        })
+    }
+
+    fn keeper(name: &'static str, service: Service) -> Self {
+        Self::new(name, move |cluster, settings, stop, status| {
+            keeping::run(service, cluster, settings, stop, status)
+        })
     }
 }
 
 /// The jobs of a service: its decider, the keeper of its timers, and the reactors that belong to it.
-fn jobs(service: Service) -> Vec<Job> {
+fn jobs(service: Service, settings: &Settings) -> Vec<Job> {
     match service {
-        Service::Goods => vec![
-            Job::deciding::<GoodsDecider>(),
-            Job {
-                name: "goods-timers",
-                work: |c, s, stop, status| keeping::run(Service::Goods, c, s, stop, status),
-            },
-        ],
+        Service::Goods => vec![Job::decider::<GoodsDecider>(), Job::keeper("goods-timers", service)],
         Service::Orders => vec![
-            Job::deciding::<OrdersDecider>(),
-            Job {
-                name: "orders-timers",
-                work: |c, s, stop, status| keeping::run(Service::Orders, c, s, stop, status),
-            },
-            Job::reacting::<OrderStock>(),
-            Job::reacting::<Reservations>(),
+            Job::decider::<OrdersDecider>(),
+            Job::keeper("orders-timers", service),
+            Job::reactor(OrderStock),
+            Job::reactor(Reservations),
+            Job::reactor(OrderExpiry::after(settings.order_expiry())),
         ],
         Service::Users => vec![
-            Job::deciding::<UsersDecider>(),
-            Job {
-                name: "users-timers",
-                work: |c, s, stop, status| keeping::run(Service::Users, c, s, stop, status),
-            },
-            Job::reacting::<Registrations>(),
-            Job::reacting::<Erasures>(),
+            Job::decider::<UsersDecider>(),
+            Job::keeper("users-timers", service),
+            Job::reactor(Registrations),
+            Job::reactor(Erasures),
         ],
     }
 }
@@ -122,7 +128,7 @@ impl Roles {
     /// Decides the commands of a service, and reacts to its facts.
     pub async fn add_worker(&mut self, service: Service) -> Result<()> {
         let vault = if service == Service::Users { Some(self.vault().await?) } else { None };
-        for Job { name, work } in jobs(service) {
+        for Job { name, work } in jobs(service, &self.settings) {
             let settings = worker::Settings { vault: vault.clone(), ..self.settings.worker(&self.instance) };
             let cluster = self.cluster.clone();
             let (shutdown, status) = (self.stop_workers.clone(), Status::default());
@@ -147,6 +153,13 @@ impl Roles {
         let vault = Arc::new(opened.context("reading the keys of personal data")?);
         self.vault = Some(vault.clone());
         Ok(vault)
+    }
+
+    /// What writes commands about accounts.
+    pub async fn accounts(&mut self) -> Result<Accounts> {
+        let reads = ReadSide::connect(&self.cluster, self.settings.database()?, 2).await?;
+        let vault = self.vault().await?;
+        Accounts::connect(&self.cluster, vault, reads).await
     }
 
     /// Keeps the read models up to date.

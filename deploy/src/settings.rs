@@ -12,12 +12,13 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use factfold_consumers::worker;
 use factfold_producers::Tls;
-use factfold_schemas::{kafka::Cluster, topics::Namespace};
+use factfold_schemas::{command::NOT_BEFORE_MAX, kafka::Cluster, topics::Namespace};
 use figment::{
     Figment, Metadata, Profile, Provider,
     providers::{Format as _, Serialized, Toml},
     value::{Dict, Map, Value},
 };
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::addresses::Addresses;
@@ -92,6 +93,8 @@ pub struct Settings {
     pub turns: usize,
     /// How many commands of a partition are remembered for their repeats.
     pub repeats_max: usize,
+    /// How long after it was made an order expires that nobody has paid.
+    pub order_expiry_ms: u64,
     /// Where workers store what they know beside the log, so that they start without folding all of it.
     pub state_dir: Option<PathBuf>,
     /// How many aggregates of a partition a worker keeps in memory, when the others are stored.
@@ -133,6 +136,7 @@ impl Default for Settings {
             batch_bytes_max: worker.batch_bytes_max,
             turns: worker.turns,
             repeats_max: worker.repeats_max,
+            order_expiry_ms: 15 * 60 * 1000,
             state_dir: worker.state_dir,
             live_max: worker.live_max,
             waiting_max: 1024,
@@ -230,6 +234,10 @@ impl Settings {
                 bail!("{key} is {value}: it must be 1 or more");
             }
         }
+        let longest_ms = NOT_BEFORE_MAX.as_millis() as u64;
+        if !(1..=longest_ms).contains(&self.order_expiry_ms) {
+            bail!("order_expiry_ms is {}: it must be 1 to {longest_ms}, a year", self.order_expiry_ms);
+        }
         if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
             bail!("one of tls_cert_file and tls_key_file is set: set both, or neither");
         }
@@ -288,6 +296,12 @@ impl Settings {
             .as_ref()
             .context("no PostgreSQL is named: set DATABASE_URL, or run deploy/up")?;
         Ok(url.reveal())
+    }
+
+    /// How long after it was made an order expires that nobody has paid.
+    pub fn order_expiry(&self) -> SignedDuration {
+        // It was checked to be a year at most.
+        SignedDuration::from_millis(self.order_expiry_ms.cast_signed())
     }
 
     /// Where PostgreSQL is, without what opens it.
@@ -369,7 +383,7 @@ fn plain_variables(environment: &[(String, String)]) -> Result<Vec<(String, Stri
 /// `FACTFOLD_SOME_KEY`, and `FACTFOLD_KAFKA_SASL_USERNAME` for librdkafka's `sasl.username`.
 fn own_variables(environment: &[(String, String)]) -> Result<Vec<(String, String)>> {
     /// These are read elsewhere.
-    const OTHERS: [&str; 5] = ["data", "config", "full", "bless", "seed"];
+    const OTHERS: [&str; 6] = ["data", "config", "full", "bless", "seed", "python"];
     let mut found = Vec::new();
     for (name, value) in environment {
         let Some(name) = name.strip_prefix("FACTFOLD_") else { continue };
@@ -469,6 +483,7 @@ mod tests {
         );
         assert!(refusal("log_format = \"xml\"", &[]).contains("`auto`"));
         assert!(refusal("turns = 0", &[]).contains("1 or more"));
+        assert!(refusal("order_expiry_ms = 0", &[]).contains("a year"));
         assert!(refusal("", &[("FACTFOLD_TLS_KEY_FILE", "/a/key")]).contains("both, or neither"));
         assert!(refusal("transaction_timeout_ms = 60000", &[]).contains("longer than session_timeout_ms"));
     }

@@ -116,6 +116,15 @@ impl System {
         }
     }
 
+    /// The secrets that seal personal data, where a system uses them.
+    pub fn sealing_file_in_use(&self) -> Result<PathBuf, Failure> {
+        if self.settings().sealing_file.is_some() || self.data.is_made() {
+            Ok(self.settings().sealing_file(self.data.path()))
+        } else {
+            Err(self.not_running())
+        }
+    }
+
     fn not_running(&self) -> Failure {
         let path = self.data.path().display();
         Failure::OutOfReach(anyhow!("the stack in {path} is not running: deploy/up"))

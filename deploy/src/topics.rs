@@ -146,7 +146,8 @@ pub async fn check(cluster: &Cluster) -> Result<Vec<String>> {
         }
     }
     for service in factfold_schemas::topics::Service::ALL {
-        let counts = [service.commands(), service.events(), service.outcomes()].map(partitions_of);
+        let counts =
+            [service.commands(), service.events(), service.outcomes(), service.timers()].map(partitions_of);
         if counts.iter().any(|count| *count != counts[0]) {
             findings.push(format!("the topics of {service} differ in their partitions: {counts:?}"));
         }

@@ -64,7 +64,7 @@ pub(crate) struct Undecided {
     status: Waiting,
     /// Its `notbefore`, if it waits for that.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", extend("format" = "date-time"))]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     due: Option<Timestamp>,
 }
 

@@ -21,7 +21,7 @@ mod gateway;
 mod live;
 mod observing;
 mod own_writes;
-mod passwords;
+pub mod passwords;
 pub mod problems;
 mod reading;
 mod replies;

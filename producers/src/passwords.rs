@@ -38,8 +38,7 @@ impl Passwords {
     /// The hash of a password, as a PHC string. The same password and salt give the same, so that a repeated request does.
     pub(crate) async fn hash(&self, password: &str, salt: [u8; 16]) -> Result<String, Problem> {
         let password = password.to_owned();
-        let hashed = move || argon2()?.hash_password_with_salt(password.as_bytes(), &salt);
-        self.work(hashed).await?.map(|hash| hash.to_string()).map_err(|error| {
+        self.work(move || hash(&password, &salt)).await?.map_err(|error| {
             tracing::error!(%error, "a password cannot be hashed");
             Problem::new("internal-error", "the password could not be hashed")
         })
@@ -76,6 +75,14 @@ impl Passwords {
     }
 }
 
+/// The hash of a password, as a PHC string. It takes its time.
+///
+/// # Errors
+/// None that comes with parameters and a salt of ours.
+pub fn hash(password: &str, salt: &[u8; 16]) -> Result<String, Error> {
+    Ok(argon2()?.hash_password_with_salt(password.as_bytes(), salt)?.to_string())
+}
+
 fn argon2() -> Result<Argon2<'static>, Error> {
     let (memory, passes, lanes) = PARAMS;
     let params = Params::new(memory, passes, lanes, None).map_err(|_| Error::ParamsInvalid)?;
@@ -83,7 +90,7 @@ fn argon2() -> Result<Argon2<'static>, Error> {
 }
 
 /// Why nobody should have this password; `None` when it will do. `known` is what others know of its owner.
-pub(crate) fn weakness(password: &str, known: &[&str]) -> Option<String> {
+pub fn weakness(password: &str, known: &[&str]) -> Option<String> {
     if !CHARS.contains(&password.chars().count()) {
         return Some(format!("must have {} to {} characters", CHARS.start(), CHARS.end()));
     }

@@ -18,7 +18,7 @@ use factfold_schemas::{
     timer::{Timer, published},
     topics::{Service, Topic},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -330,18 +330,22 @@ impl<D: Decider> ServiceLog<D> {
 }
 
 impl<D: Decider> ServiceLog<D> {
-    /// The timer of a command that was put off, and what becomes of it when its time has come.
+    /// The timer of a command that was put off, and what becomes of it when its time has come. (That of an order has not.)
     fn publish(&mut self, command: &Command, readable: &Readable, due: Timestamp) {
         let timer = Timer { due, scheduled: command.at };
         let (header, value) = (readable.header.clone(), readable.value.clone());
         let set = timer.record(header, D::SERVICE, &readable.stream, &readable.type_name, value);
         let copy = published(set.headers.clone(), set.value.clone().expect("a value")).expect("a command");
-        let partition = command.at.partition;
-        for record in [set, timer.tombstone()] {
-            let record = stored(record, partition, self.timers.len() as i64, command.record.timestamp_ms);
-            self.timers.push(record);
+        let (partition, now_ms) = (command.at.partition, command.record.timestamp_ms);
+        let mut write = |record| {
+            let offset = self.timers.len() as i64;
+            self.timers.push(stored(record, partition, offset, now_ms));
+        };
+        write(set);
+        if due <= command.time() + SignedDuration::from_secs(1) {
+            write(timer.tombstone());
+            self.write(partition, copy, due.as_millisecond());
         }
-        self.write(partition, copy, due.as_millisecond());
     }
 }
 

@@ -94,11 +94,15 @@ async fn an_order_is_sent_confirmed_paid_and_its_history_told() {
     let refused = cli.run(&["send", "PayOrder", "--stream", stream, "--data", &pay(499)]);
     assert!(refused.code == 1 && refused.err.contains("wrong-amount"), "{}", refused.err);
     cli.ok(&["send", "PayOrder", "--stream", stream, "--data", &pay(500)]);
+    let refund = ["send", "RefundOrder", "--stream", stream, "--data", r#"{"reason":"broken"}"#];
+    let later = cli.ok(&[&refund[..], &["--not-before", "1h"]].concat());
+    assert!(later.starts_with("scheduled  order-"), "{later}");
 
     let history = cli.ok(&["history", stream, "--outcomes", "--json"]);
     let types: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let types: Vec<_> = types.iter().map(|event| event["type"].as_str().expect("a type")).collect();
-    let expected = ["OrderCreated", "LineReserved", "OrderConfirmed", "Repeated", "Rejected", "OrderPaid"];
+    let expected =
+        ["OrderCreated", "LineReserved", "OrderConfirmed", "Repeated", "Rejected", "OrderPaid", "Scheduled"];
     assert_eq!(types, expected);
     assert!(cli.ok(&["history", stream]).contains("OrderPaid"));
     assert_eq!(cli.run(&["history", OrderId::generate().stream().as_str()]).code, 1);
@@ -208,6 +212,7 @@ async fn what_is_wrong_is_said_before_anything_is_written() {
         assert!(wrong.err.contains(named), "{named}: {}", wrong.err);
     }
     assert_eq!(cli.run(&["send", "ExpireOrder", "--data", "{}"]).code, 2, "only the system sends it");
+    assert_eq!(cli.run(&["send", "AddGoods", "--data", &tea(), "--not-before", "tomorrow"]).code, 2);
     // Nobody decides here: it is stored, and that is what is said.
     let pending = cli.run(&["send", "AddGoods", "--wait", "5s", "--data", &tea()]);
     assert!(pending.code == 3 && pending.err.contains("pending"), "{}", pending.err);

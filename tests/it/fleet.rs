@@ -84,6 +84,8 @@ impl Fleet {
             // Quick to notice what is gone.
             ("FACTFOLD_SESSION_TIMEOUT_MS", "6000"),
             ("FACTFOLD_TRANSACTION_TIMEOUT_MS", "5000"),
+            // Nothing happens by itself while a long test looks.
+            ("FACTFOLD_ORDER_EXPIRY_MS", "86400000"),
             // The database is everybody's.
             ("FACTFOLD_CONNECTIONS_MAX", "4"),
             ("FACTFOLD_LOG", "info"),

@@ -199,6 +199,10 @@ impl Client {
         self.ask(Method::PUT, path, Some(body), &[]).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.ask(Method::PATCH, path, Some(body), &[]).await
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.ask(Method::DELETE, path, None, &[]).await
     }
@@ -207,6 +211,11 @@ impl Client {
     pub(crate) async fn send(&self, event: Value) -> Answer {
         let headers = [("content-type", "application/cloudevents+json")];
         self.ask(Method::POST, "/v1/commands", Some(event), &headers).await
+    }
+
+    /// The same, showing nothing.
+    pub(crate) fn anonymous(&self) -> Self {
+        Self { token: None, ..self.clone() }
     }
 
     /// The same, showing this.

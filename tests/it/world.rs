@@ -11,7 +11,7 @@ use factfold_checker::log::{self, Record};
 use factfold_consumers::{
     goods::GoodsDecider,
     orders::OrdersDecider,
-    reactors::{order_stock::OrderStock, reservations::Reservations},
+    reactors::{order_expiry::OrderExpiry, order_stock::OrderStock, reservations::Reservations},
     worker::{self, Settings, Shutdown, Status, deciding, keeping, reacting},
 };
 use factfold_schemas::{
@@ -25,6 +25,7 @@ use factfold_schemas::{
     record::{Recorded, RecordedOutcome},
     topics::{Service, Topic},
 };
+use jiff::SignedDuration;
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
@@ -60,6 +61,7 @@ pub(crate) enum Job {
     Orders,
     OrderStock,
     Reservations,
+    OrderExpiry(SignedDuration),
     Timers(Service),
 }
 
@@ -203,8 +205,11 @@ impl World {
         let run = move || match job {
             Job::Goods => deciding::run::<GoodsDecider>(&cluster, settings, stop, shown),
             Job::Orders => deciding::run::<OrdersDecider>(&cluster, settings, stop, shown),
-            Job::OrderStock => reacting::run::<OrderStock>(&cluster, settings, stop, shown),
-            Job::Reservations => reacting::run::<Reservations>(&cluster, settings, stop, shown),
+            Job::OrderStock => reacting::run(OrderStock, &cluster, settings, stop, shown),
+            Job::Reservations => reacting::run(Reservations, &cluster, settings, stop, shown),
+            Job::OrderExpiry(after) => {
+                reacting::run(OrderExpiry::after(after), &cluster, settings, stop, shown)
+            }
             Job::Timers(service) => keeping::run(service, &cluster, settings, stop, shown),
         };
         let thread = std::thread::spawn(move || {

@@ -16,7 +16,7 @@ impl Reactor for Erasures {
     const NAME: &'static str = "erasures";
     const INPUTS: &'static [Topic] = &[Service::Users.events()];
 
-    fn react(fact: &Fact) -> Vec<Request> {
+    fn react(&self, fact: &Fact) -> Vec<Request> {
         let Fact::Users(event) = fact else { return Vec::new() };
         let Some(user_id) = UserId::of_stream(event.stream.as_str()) else { return Vec::new() };
         match event.data {
@@ -43,7 +43,7 @@ mod tests {
     fn who_is_to_be_forgotten_is() {
         let check = |event, expected: &[Request]| {
             let fact = Fact::Users(recorded(Service::Users, ANNA.stream(), event));
-            assert_eq!(Erasures::react(&fact), expected, "what follows from {fact:?}");
+            assert_eq!(Erasures.react(&fact), expected, "what follows from {fact:?}");
         };
         let forget = [Request::Forget(ANNA)];
         check(Event::PersonalDataErased(PersonalDataErased { email_id: ADDRESS }), &forget);

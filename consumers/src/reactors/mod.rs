@@ -4,6 +4,7 @@
 //! The commands' ids are made of their cause, so that twice is once.
 
 pub mod erasures;
+pub mod order_expiry;
 pub mod order_stock;
 pub mod registrations;
 pub mod reservations;
@@ -18,6 +19,7 @@ use factfold_schemas::{
     topics::{Service, Topic, TopicKind},
     users,
 };
+use jiff::Timestamp;
 use uuid::Uuid;
 
 /// What a reactor looks at.
@@ -46,18 +48,23 @@ pub enum Request {
     Address(EmailId, users::Command),
     /// The key under which this person's data is sealed is to be destroyed.
     Forget(UserId),
+    /// That, but not before this time.
+    Later(Timestamp, Box<Request>),
 }
 
-/// A stateless function from facts to requests. [`order_stock`], [`reservations`], [`registrations`] and [`erasures`]
-/// are the ones there are.
+/// A stateless function from facts to requests, with what was set about it. [`order_stock`], [`reservations`],
+/// [`order_expiry`], [`registrations`] and [`erasures`] are the ones there are.
 pub trait Reactor: Send + 'static {
     /// Part of stored ids and of the consumer group's name: it never changes.
     const NAME: &'static str;
     /// The topics it reads.
     const INPUTS: &'static [Topic];
+    /// Whether it may begin at the start of any history, and any number of times: what it asks for again changes nothing. Most
+    /// must not, and refuse to begin without knowing where they were.
+    const MAY_BEGIN_ANEW: bool = false;
 
     /// What this fact asks for, in this order.
-    fn react(fact: &Fact) -> Vec<Request>;
+    fn react(&self, fact: &Fact) -> Vec<Request>;
 }
 
 impl Fact {
@@ -109,6 +116,7 @@ impl Request {
             Self::Account(id, _) => Some((Service::Users, id.stream())),
             Self::Address(id, _) => Some((Service::Users, id.stream())),
             Self::Forget(_) => None,
+            Self::Later(_, request) => request.target(),
         }
     }
 
@@ -122,12 +130,17 @@ impl Request {
             auth: Some(Auth::System(reactor.to_owned())),
             ..Header::new(command_id(&fact.id(), reactor, ordinal), format!("/reactors/{reactor}"))
         };
+        self.record_with(header)
+    }
+
+    fn record_with(&self, header: Header) -> Outgoing {
         match self {
             Self::Goods(id, command) => header.record_of(Service::Goods, &id.stream(), command),
             Self::Orders(id, command) => header.record_of(Service::Orders, &id.stream(), command),
             Self::Account(id, command) => header.record_of(Service::Users, &id.stream(), command),
             Self::Address(id, command) => header.record_of(Service::Users, &id.stream(), command),
             Self::Forget(id) => factfold_vault::erasure(*id),
+            Self::Later(due, request) => request.record_with(Header { not_before: Some(*due), ..header }),
         }
     }
 }
@@ -191,6 +204,14 @@ mod tests {
     }
 
     #[test]
+    fn a_request_for_later_says_when() {
+        let due = crate::given::time(5);
+        let record = Request::Later(due, Box::new(release())).record("order-stock", &order_expired(ORDER), 0);
+        let (header, command) = read(&record);
+        assert_eq!((Request::Goods(TEA, command), header.not_before), (release(), Some(due)));
+    }
+
+    #[test]
     fn a_request_keeps_the_correlation_of_its_cause() {
         let correlation = Some("a basket".to_owned());
         let cause = Cause { correlation: correlation.clone(), ..cause(Service::Goods) };
@@ -220,10 +241,14 @@ mod tests {
     #[test]
     fn ids_that_were_stored_once_are_made_that_way_for_ever() {
         assert_eq!(command_id("order-1@3", "order-stock", 0), "5bb27882-e26e-5f94-860f-97a1a1468a38");
-        let names = (order_stock::OrderStock::NAME, reservations::Reservations::NAME);
-        assert_eq!(names, ("order-stock", "reservations"));
-        let names = (registrations::Registrations::NAME, erasures::Erasures::NAME);
-        assert_eq!(names, ("registrations", "erasures"));
+        let names = [
+            order_stock::OrderStock::NAME,
+            reservations::Reservations::NAME,
+            order_expiry::OrderExpiry::NAME,
+            registrations::Registrations::NAME,
+            erasures::Erasures::NAME,
+        ];
+        assert_eq!(names, ["order-stock", "reservations", "order-expiry", "registrations", "erasures"]);
     }
 
     #[test]

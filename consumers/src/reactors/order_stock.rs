@@ -23,7 +23,7 @@ impl Reactor for OrderStock {
     const NAME: &'static str = "order-stock";
     const INPUTS: &'static [Topic] = &[Service::Orders.events()];
 
-    fn react(fact: &Fact) -> Vec<Request> {
+    fn react(&self, fact: &Fact) -> Vec<Request> {
         let Fact::Orders(event) = fact else { return Vec::new() };
         let Some(order_id) = OrderId::of_stream(event.stream.as_str()) else { return Vec::new() };
         let reserve = |line, ordered: &OrderedLine| {
@@ -71,7 +71,7 @@ mod tests {
 
     fn check(event: Event, expected: &[Request]) {
         let fact = Fact::Orders(recorded(Service::Orders, ORDER.stream(), event));
-        assert_eq!(OrderStock::react(&fact), expected, "what follows from {fact:?}");
+        assert_eq!(OrderStock.react(&fact), expected, "what follows from {fact:?}");
     }
 
     #[test]
@@ -115,9 +115,9 @@ mod tests {
     fn what_happens_elsewhere_is_not_its_business() {
         let discontinued = goods::Event::GoodsDiscontinued(goods::GoodsDiscontinued {});
         let fact = Fact::Goods(recorded(Service::Goods, TEA.stream(), discontinued));
-        assert_eq!(OrderStock::react(&fact), []);
+        assert_eq!(OrderStock.react(&fact), []);
         let created = Event::OrderCreated(OrderCreated { user_id: id(2), lines: lines() });
         let fact = Fact::Orders(recorded(Service::Orders, TEA.stream(), created));
-        assert_eq!(OrderStock::react(&fact), [], "no stream of an order");
+        assert_eq!(OrderStock.react(&fact), [], "no stream of an order");
     }
 }

@@ -9,12 +9,16 @@ use factfold_schemas::{
     record::{Outcome, Rejected},
     topics::{Service, Topic},
     users::{
-        ClaimEmail, Command, ConfirmEmail, ConfirmRegistration, Event, RegistrationFailure,
-        RejectRegistration, Rejection, ReleaseEmail,
+        ClaimEmail, Command, ConfirmEmail, ConfirmRegistration, Event, ExpireRegistration,
+        RegistrationFailure, RegistrationStarted, RejectRegistration, Rejection, ReleaseEmail,
     },
 };
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Fact, Reactor, Request};
+
+/// How long a registration may take. It takes some milliseconds when everything runs.
+const REGISTRATION_TIME: SignedDuration = SignedDuration::from_hours(1);
 
 /// Connects accounts and addresses.
 #[derive(Debug)]
@@ -24,11 +28,14 @@ impl Reactor for Registrations {
     const NAME: &'static str = "registrations";
     const INPUTS: &'static [Topic] = &[Service::Users.events(), Service::Users.outcomes()];
 
-    fn react(fact: &Fact) -> Vec<Request> {
+    fn react(&self, fact: &Fact) -> Vec<Request> {
         let request = match fact {
-            Fact::Users(event) => match UserId::of_stream(event.stream.as_str()) {
-                Some(user_id) => of_account(user_id, &event.data),
-                None => of_address(&event.data),
+            Fact::Users(event) => match (UserId::of_stream(event.stream.as_str()), &event.data) {
+                (Some(user_id), Event::RegistrationStarted(started)) => {
+                    return start(user_id, started, event.cause.time);
+                }
+                (Some(user_id), data) => of_account(user_id, data),
+                (None, data) => of_address(data),
             },
             Fact::Outcome(Service::Users, outcome) => match &outcome.outcome {
                 Outcome::Rejected(rejected) => refused(rejected),
@@ -40,13 +47,17 @@ impl Reactor for Registrations {
     }
 }
 
+/// The address is claimed. Should nothing come of it, the registration is given up, and with it the address.
+fn start(user_id: UserId, started: &RegistrationStarted, at: Timestamp) -> Vec<Request> {
+    let claim = Request::Address(started.email_id, Command::ClaimEmail(ClaimEmail { user_id }));
+    let expire = Request::Account(user_id, Command::ExpireRegistration(ExpireRegistration {}));
+    vec![claim, Request::Later(at + REGISTRATION_TIME, Box::new(expire))]
+}
+
 fn of_account(user_id: UserId, event: &Event) -> Option<Request> {
     let address = |email_id: EmailId, command| Some(Request::Address(email_id, command));
     let release = |email_id| address(email_id, Command::ReleaseEmail(ReleaseEmail { user_id }));
     match event {
-        Event::RegistrationStarted(event) => {
-            address(event.email_id, Command::ClaimEmail(ClaimEmail { user_id }))
-        }
         Event::UserRegistered(event) => {
             address(event.email_id, Command::ConfirmEmail(ConfirmEmail { user_id }))
         }
@@ -87,7 +98,7 @@ mod tests {
         rejection::Reject as _,
         users::{
             EmailClaimed, EmailReleased, LoginSucceeded, PersonalDataErased, RegistrationRejected,
-            RegistrationStarted, UserDeactivated, UserRegistered,
+            UserDeactivated, UserRegistered,
         },
     };
 
@@ -103,7 +114,7 @@ mod tests {
             _ => ANNA.stream(),
         };
         let fact = Fact::Users(recorded(Service::Users, stream, event));
-        assert_eq!(Registrations::react(&fact), expected, "what follows from {fact:?}");
+        assert_eq!(Registrations.react(&fact), expected, "what follows from {fact:?}");
     }
 
     #[test]
@@ -116,7 +127,9 @@ mod tests {
             password_hash: String::new(),
         };
         let claim = Command::ClaimEmail(ClaimEmail { user_id: ANNA });
-        check(Event::RegistrationStarted(started), &[Request::Address(ADDRESS, claim)]);
+        let expire = Request::Account(ANNA, Command::ExpireRegistration(ExpireRegistration {}));
+        let later = Request::Later(cause(Service::Users).time + REGISTRATION_TIME, Box::new(expire));
+        check(Event::RegistrationStarted(started), &[Request::Address(ADDRESS, claim), later]);
         let confirm = Command::ConfirmRegistration(ConfirmRegistration {});
         check(Event::EmailClaimed(EmailClaimed { user_id: ANNA }), &[Request::Account(ANNA, confirm)]);
         let confirm = Command::ConfirmEmail(ConfirmEmail { user_id: ANNA });
@@ -134,7 +147,7 @@ mod tests {
         let outcome = RecordedOutcome { stream, cause, after: None, outcome: Outcome::Rejected(rejected) };
         let reject = Command::RejectRegistration(RejectRegistration {});
         let fact = Fact::Outcome(Service::Users, outcome);
-        assert_eq!(Registrations::react(&fact), [Request::Account(ANNA, reject)]);
+        assert_eq!(Registrations.react(&fact), [Request::Account(ANNA, reject)]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ impl Reactor for Reservations {
     const NAME: &'static str = "reservations";
     const INPUTS: &'static [Topic] = &[Service::Goods.events(), Service::Goods.outcomes()];
 
-    fn react(fact: &Fact) -> Vec<Request> {
+    fn react(&self, fact: &Fact) -> Vec<Request> {
         let request = match fact {
             Fact::Goods(event) => match &event.data {
                 Event::StockReserved(reserved) => Some(record(reserved)),
@@ -66,7 +66,7 @@ mod tests {
     const LINE: Reservation = Reservation { order_id: ORDER, line: 7 };
 
     fn check(fact: &Fact, expected: &[Request]) {
-        assert_eq!(Reservations::react(fact), expected, "what follows from {fact:?}");
+        assert_eq!(Reservations.react(fact), expected, "what follows from {fact:?}");
     }
 
     fn event(data: Event) -> Fact {

@@ -8,8 +8,8 @@ use crate::{
     goods::GoodsDecider,
     orders::OrdersDecider,
     reactors::{
-        Reactor, erasures::Erasures, order_stock::OrderStock, registrations::Registrations,
-        reservations::Reservations,
+        Reactor, erasures::Erasures, order_expiry::OrderExpiry, order_stock::OrderStock,
+        registrations::Registrations, reservations::Reservations,
     },
     users::UsersDecider,
 };
@@ -47,6 +47,7 @@ pub fn of_followers() -> Vec<Group> {
     let reactors = [
         reactor::<OrderStock>(Service::Orders),
         reactor::<Reservations>(Service::Orders),
+        reactor::<OrderExpiry>(Service::Orders),
         reactor::<Registrations>(Service::Users),
         reactor::<Erasures>(Service::Users),
     ];

@@ -18,17 +18,18 @@ use crate::reactors::{Fact, Reactor};
 /// Runs one reactor.
 pub struct Reacting<R> {
     layout: Layout,
-    reactor: PhantomData<R>,
+    reactor: R,
 }
 
 /// Runs a reactor, until told to stop.
 pub fn run<R: Reactor>(
+    reactor: R,
     cluster: &Cluster,
     settings: Settings,
     shutdown: Shutdown,
     status: Status,
 ) -> Result<(), Error> {
-    super::run(cluster, settings, shutdown, status, |layout| Reacting::<R> { layout, reactor: PhantomData })
+    super::run(cluster, settings, shutdown, status, |layout| Reacting { layout, reactor })
 }
 
 /// The consumer group of a reactor, without the namespace.
@@ -37,13 +38,13 @@ pub fn group<R: Reactor>() -> String {
 }
 
 /// A reactor keeps nothing of a partition. Without a committed offset it starts only on an empty topic (rule 6): on any
-/// other, what came before would be reacted to again, or never.
-#[derive(Debug, Clone, Copy)]
-pub struct Nothing;
+/// other, what came before would be reacted to again, or never. Unless it may.
+#[derive(Debug)]
+pub struct Nothing<R>(PhantomData<R>);
 
-impl Hydrate for Nothing {
+impl<R: Reactor> Hydrate for Nothing<R> {
     fn histories(input: Topic) -> Vec<Topic> {
-        vec![input]
+        if R::MAY_BEGIN_ANEW { Vec::new() } else { vec![input] }
     }
 
     fn fold(&mut self, _: Topic, _: &Incoming<'_>) -> Result<(), Error> {
@@ -64,7 +65,7 @@ impl Hydrate for Nothing {
 }
 
 impl<R: Reactor> Processor for Reacting<R> {
-    type Partition = Nothing;
+    type Partition = Nothing<R>;
 
     fn group(&self) -> String {
         group::<R>()
@@ -74,11 +75,11 @@ impl<R: Reactor> Processor for Reacting<R> {
         R::INPUTS.to_vec()
     }
 
-    fn open(&mut self, _: TopicPartition) -> Nothing {
-        Nothing
+    fn open(&mut self, _: TopicPartition) -> Nothing<R> {
+        Nothing(PhantomData)
     }
 
-    fn adopt(&mut self, _: TopicPartition, Nothing: Nothing) {}
+    fn adopt(&mut self, _: TopicPartition, _: Nothing<R>) {}
 
     fn forget(&mut self, _: TopicPartition) {}
 
@@ -87,7 +88,7 @@ impl<R: Reactor> Processor for Reacting<R> {
             position: Position::new(topic, record.partition, record.offset),
             what: error.to_string(),
         })?;
-        for (ordinal, request) in R::react(&fact).iter().enumerate() {
+        for (ordinal, request) in self.reactor.react(&fact).iter().enumerate() {
             let (target, partition) = match request.target() {
                 Some((service, stream)) => {
                     let topic = service.commands();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use factfold_schemas::{json, topics::Service};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 /// `goods`, `orders`.
 pub(super) fn service() -> impl TypedValueParser<Value = Service> {
@@ -43,9 +43,24 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "expected a time as 5s, 2m or 1h30m".to_owned())
 }
 
+/// `2026-12-24T18:00:00Z`, or `15m`: so long from now.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    let from_now = || Timestamp::now().checked_add(duration(text).ok()?).ok();
+    let moment = text.parse().ok().or_else(from_now);
+    moment.ok_or_else(|| "expected a time as 2026-12-24T18:00:00Z, or how long from now, as 15m".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_or_some_time_from_now() {
+        assert_eq!(moment("2026-12-24T18:00:00Z").expect("a time").to_string(), "2026-12-24T18:00:00Z");
+        let from_now = moment("15m").expect("a time").duration_since(Timestamp::now());
+        assert!((14 * 60..=15 * 60).contains(&from_now.as_secs()));
+        assert!(moment("tomorrow").is_err());
+    }
 
     #[test]
     fn every_family_has_names() {

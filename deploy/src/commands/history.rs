@@ -1,10 +1,12 @@
 //! `factfold history`: all that happened to one stream.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::anyhow;
 use factfold_projections::log_reader::{Bound, Lane, Log, Record, Stop, bound::listed, envelope, merge};
-use factfold_schemas::{kafka::Cluster, partitioner::partition_of, topics::Service};
+use factfold_schemas::{ids::UserId, kafka::Cluster, partitioner::partition_of, topics::Service};
+use factfold_vault::{Secrets, Vault};
+use serde_json::Value;
 
 use super::readable;
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: factfold history order-0190e5b2-7c1d-7a90-b0c1-5d3f9a7e2c41 --outcomes")]
 pub(super) struct Args {
-    /// The stream: order-<uuid>, goods-<uuid>
+    /// The stream: order-<uuid>, goods-<uuid>, user-<uuid>, email-<uuid>
     #[arg(value_name = "STREAM")]
     stream: String,
     /// Show also the commands that gave no events: rejected, repeated …
@@ -39,11 +41,54 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
         let expected = "order-<uuid>, goods-<uuid>, user-<uuid> or email-<uuid>";
         Failure::Usage(anyhow!("`{}` is no stream: expected {expected}", args.stream))
     })?;
-    let cluster = System::find(data, &args.flags)?.cluster()?;
-    blocking::run(move |stop| history(&args, service, &cluster, stop)).await
+    let system = System::find(data, &args.flags)?;
+    let cluster = system.cluster()?;
+    // Without the secrets what is sealed is shown so.
+    let sealing_file = system.sealing_file_in_use().ok().filter(|file| file.exists());
+    blocking::run(move |stop| {
+        let subject = UserId::of_stream(&args.stream);
+        let person =
+            subject.zip(sealing_file).map(|(id, file)| Person::open(id, &file, &cluster)).transpose()?;
+        history(&args, service, &cluster, person.as_ref(), stop)
+    })
+    .await
 }
 
-fn history(args: &Args, service: Service, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
+/// Whose history it is, and what opens what is said about them.
+struct Person {
+    id: UserId,
+    vault: Vault,
+}
+
+impl Person {
+    fn open(id: UserId, sealing_file: &Path, cluster: &Cluster) -> Result<Self, Failure> {
+        let secrets = Secrets::load_or_create(sealing_file).map_err(|error| Failure::Usage(error.into()))?;
+        let vault = Vault::open(cluster, secrets).map_err(|error| Failure::OutOfReach(error.into()))?;
+        Ok(Self { id, vault })
+    }
+
+    /// The data of an event, as it may be seen.
+    fn data(&self, data: &str) -> String {
+        let Ok(mut value) = serde_json::from_str(data) else { return data.to_owned() };
+        self.vault.reveal(self.id, &mut value);
+        value.to_string()
+    }
+
+    /// An event on one line.
+    fn line(&self, line: &mut Vec<u8>) {
+        let Ok(mut event) = serde_json::from_slice::<Value>(line) else { return };
+        self.vault.reveal(self.id, &mut event["data"]);
+        *line = format!("{event}\n").into_bytes();
+    }
+}
+
+fn history(
+    args: &Args,
+    service: Service,
+    cluster: &Cluster,
+    person: Option<&Person>,
+    stop: &Stop,
+) -> Result<ExitCode, Failure> {
     let log = Log::open(cluster, notice)?;
     let partitions = log.partitions(&cluster.topic(service.events()))?;
     let home = partition_of(args.stream.as_bytes(), partitions);
@@ -63,10 +108,16 @@ fn history(args: &Args, service: Service, cluster: &Cluster, stop: &Stop) -> Res
         if record.key() == Some(args.stream.as_bytes()) {
             found = true;
             match &mut lines {
-                None => rows.push((row(&record), readable::data(&record))),
+                None => {
+                    let data = readable::data(&record);
+                    rows.push((row(&record), person.map_or(data.clone(), |person| person.data(&data))));
+                }
                 Some(lines) => {
                     line.clear();
                     envelope::write(&record, &mut line);
+                    if let Some(person) = person {
+                        person.line(&mut line);
+                    }
                     lines.write(&line)?;
                 }
             }

@@ -19,6 +19,7 @@ mod send;
 mod token;
 mod topics;
 mod up;
+mod users;
 mod watch;
 mod with_stack;
 mod worker;
@@ -57,6 +58,7 @@ enum Command {
     DeadLetters(dead_letters::Args),
     Doctor(Within<doctor::Args>),
     Token(Within<token::Args>),
+    Users(Within<users::Args>),
     Config(Within<config::Args>),
     Bench(bench::Args),
     Schemas(schemas::Args),
@@ -133,6 +135,10 @@ impl Cli {
             Command::Token(within) => {
                 let (args, data) = within.split(before)?;
                 token::run(&args, data)
+            }
+            Command::Users(within) => {
+                let (args, data) = within.split(before)?;
+                users::run(args, data).await
             }
             Command::Config(within) => {
                 let (args, data) = within.split(before)?;

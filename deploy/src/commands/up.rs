@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow};
 use factfold_schemas::{ids::UserId, topics::Service};
 use tokio::net::TcpListener;
 
+use crate::accounts::fresh_password;
 use crate::addresses::Addresses;
 use crate::console::Console;
 use crate::data_dir::{DataDir, LockedDir};
@@ -21,6 +22,8 @@ use crate::stack::{Durability, Stack, StackOptions};
 use crate::system::PRIVATE;
 use crate::telemetry;
 
+/// The address with which the first admin logs in.
+const ADMIN_EMAIL: &str = "admin@localhost";
 /// What the workers know beside the log, in the data directory.
 const STATE_DIR: &str = "state";
 
@@ -67,7 +70,7 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
         .map_err(Failure::OutOfReach)?;
     if let Some(given) = given {
         let dir = data.lock()?;
-        return serve(settings, &dir, listener, given, &mut shutdown).await;
+        return serve(settings, &dir, listener, given, None, &mut shutdown).await;
     }
     let dir = data.lock()?;
     if args.fresh {
@@ -89,7 +92,10 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
         database_url: stack.database_url().to_owned(),
         http: None,
     };
-    let ran = serve(settings, &dir, listener, addresses, &mut shutdown).await;
+    // Nobody could let the first admin in.
+    let is_new = !settings.sealing_file(dir.path()).exists();
+    let admin = is_new.then(fresh_password);
+    let ran = serve(settings, &dir, listener, addresses, admin, &mut shutdown).await;
     Console::Talking.say("stopping");
     stack.stop().await;
     ran
@@ -101,6 +107,7 @@ async fn serve(
     dir: &LockedDir,
     listener: TcpListener,
     addresses: Addresses,
+    admin: Option<String>,
     shutdown: &mut Shutdown,
 ) -> Result<ExitCode, Failure> {
     let began = Instant::now();
@@ -113,7 +120,7 @@ async fn serve(
     let keys = settings.key_file(dir.path());
     let mut roles = Roles::new(settings, dir.path(), 0).map_err(Failure::OutOfReach)?;
     let started = tokio::select! {
-        started = start(&mut roles, listener, &keys) => started,
+        started = start(&mut roles, listener, &keys, admin.as_deref()) => started,
         () = shutdown.requested() => return ended(roles.end(Ok(())).await),
     };
     if started.is_err() {
@@ -121,14 +128,19 @@ async fn serve(
     }
     Console::Talking.ready("roles", began.elapsed(), addresses.http.as_deref().unwrap_or_default());
     dir.publish(&addresses).map_err(Failure::OutOfReach)?;
-    introduce(&addresses);
+    introduce(&addresses, admin.as_deref());
     let ran = roles.run(shutdown.requested()).await;
     dir.withdraw().map_err(Failure::OutOfReach)?;
     ended(ran)
 }
 
 /// Adds every role. The gateway comes last: what it takes is decided at once.
-async fn start(roles: &mut Roles, listener: TcpListener, keys: &Path) -> anyhow::Result<()> {
+async fn start(
+    roles: &mut Roles,
+    listener: TcpListener,
+    keys: &Path,
+    admin: Option<&str>,
+) -> anyhow::Result<()> {
     roles.make_topics().await?;
     for service in Service::ALL {
         roles.add_worker(service).await?;
@@ -136,6 +148,10 @@ async fn start(roles: &mut Roles, listener: TcpListener, keys: &Path) -> anyhow:
     roles.add_projector().await?;
     roles.add_lag();
     roles.wait_for_workers().await?;
+    if let Some(password) = admin {
+        let accounts = roles.accounts().await?;
+        accounts.create_admin(ADMIN_EMAIL, "Admin", password).await.context("making the first admin")?;
+    }
     roles.add_gateway(listener, keys).await
 }
 
@@ -164,9 +180,14 @@ fn settings(args: &Args, data_dir: &Path, is_private: bool) -> anyhow::Result<Se
 }
 
 /// The addresses on stdout, for programs; a first command on stderr, for people.
-fn introduce(addresses: &Addresses) {
+fn introduce(addresses: &Addresses, admin: Option<&str>) {
     let http = addresses.http.as_deref().unwrap_or_default();
     println!("\n{}", addresses.to_env().trim_end());
+    if let Some(password) = admin {
+        Console::Talking.say(&format!(
+            "\nThe first admin is {ADMIN_EMAIL}, the password is {password} (this is the only time that it is shown)."
+        ));
+    }
     Console::Talking.say(&format!(
         "\nA first command, in another terminal:\n\n  \
          TOKEN=$(deploy/factfold token --subject {} --role merchant --role customer)\n  \

@@ -204,18 +204,20 @@ impl Description {
         self.answers(Answer {
             status: 200,
             description: "A page. `next` goes into `after` of the request for the next one; it is null on the last.",
-            content: vec![(
-                JSON,
-                json!({
-                    "type": "object",
-                    "properties": {
-                        "items": { "type": "array", "items": item },
-                        "next": { "type": ["string", "null"] },
-                    },
-                    "required": ["items", "next"],
-                }),
-            )],
+            content: vec![(JSON, Self::page(item))],
             headers: vec!["Link"],
+        })
+    }
+
+    /// The schema of a page.
+    pub(crate) fn page(item: &Value) -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "items": { "type": "array", "items": item },
+                "next": { "type": ["string", "null"] },
+            },
+            "required": ["items", "next"],
         })
     }
 

@@ -79,8 +79,9 @@ fn described(operation: Operation, tag: &str, description: Description) -> Value
     }
     let answers = answers.into_iter().map(|one| {
         let (status, mut described) = (one.status, answer(one, &examples));
-        if status == 201 {
-            described["links"] = links(operation);
+        let links = if status == 201 { links(operation) } else { Map::new() };
+        if !links.is_empty() {
+            described["links"] = Value::Object(links);
         }
         (status.to_string(), described)
     });
@@ -173,7 +174,7 @@ fn answer(answer: Answer, examples: &[Example]) -> Value {
 }
 
 /// What can be done with what was made.
-fn links(making: Operation) -> Value {
+fn links(making: Operation) -> Map<String, Value> {
     let about = making.http().map(|(_, path)| format!("{path}/{{id}}")).unwrap_or_default();
     let on_it = Operation::ALL.iter().filter(|other| {
         other
@@ -184,7 +185,7 @@ fn links(making: Operation) -> Value {
         let link = json!({ "operationId": other.name(), "parameters": { "id": "$response.body#/id" } });
         (other.name().to_owned(), link)
     };
-    on_it.map(link).collect::<Map<_, _>>().into()
+    on_it.map(link).collect()
 }
 
 fn header(name: &str) -> (String, Value) {

@@ -32,7 +32,7 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("session-over", 401, "The session has ended", "Log in again."),
     entry("forbidden", 403, "Not allowed", "The detail names the role that is missing, or what only the system itself may send."),
     entry("not-found", 404, "Nothing here", "Check the path."),
-    entry("stream-not-found", 404, "No such stream", "A stream is called order-<id> or goods-<id>. Auditors see all; an order's history is its owner's too."),
+    entry("stream-not-found", 404, "No such stream", "A stream is called order-<id>, goods-<id> or user-<id>. Auditors see all; what is one's own, its owner sees too."),
     entry("command-not-found", 404, "No outcome under this id", "Ask with ?at=<position>, as the write answered it: then an undecided command is shown as pending."),
     entry("method-not-allowed", 405, "This method does not exist here", "The header Allow lists those that do."),
     entry("not-acceptable", 406, "Not to be had in this form", "The detail names the media types that Accept may ask for."),

@@ -11,19 +11,19 @@ use axum::{
 use crate::{
     answers::{self, set},
     gateway::Gateway,
-    problems::{
-        Answer, Problem, catalogue,
-        page::{Explained, prefers_html},
-    },
-    reading::parameters::PathText,
+    problems::{Answer, Problem, catalogue, page::Explained},
+    reading::{accept::accepted, body::JSON, parameters::PathText},
 };
+
+/// The media type of pages.
+const HTML: &str = "text/html";
 
 /// `GET /problems/{name}`: a page for people, JSON for programs.
 pub(super) async fn problem(headers: HeaderMap, PathText(name): PathText) -> Answer {
     let entry = catalogue::find(&name)
         .ok_or_else(|| Problem::new("not-found", "there is no problem of this name"))?;
     let explained = Explained::of(entry);
-    let mut response = if prefers_html(&headers) {
+    let mut response = if accepted(&headers, &[JSON, HTML])? == HTML {
         Html(explained.html()).into_response()
     } else {
         answers::json_response(StatusCode::OK, &explained)

@@ -7,7 +7,8 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
     access::{Caller, TICKET_TIME},
@@ -16,13 +17,22 @@ use crate::{
     problems::{Answer, Problem},
 };
 
+/// What opens a route of events once.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Ticket {
+    /// What goes into `?ticket=`.
+    ticket: String,
+    /// For how long it is good, in seconds.
+    expires_in: u64,
+}
+
 /// `POST /v1/sessions/tickets`: in the caller's name, for `?ticket=` on the routes of events.
 pub(super) async fn create(State(gateway): State<Gateway>, caller: Caller) -> Answer {
     let ticket = gateway.access.ticket(&caller).map_err(|error| {
         tracing::error!(%error, "a ticket could not be made");
         Problem::new("internal-error", "the ticket could not be made")
     })?;
-    let body = json!({ "ticket": ticket, "expires_in": TICKET_TIME.as_secs() });
-    let response = answers::json_response(StatusCode::CREATED, &body);
+    let ticket = Ticket { ticket, expires_in: TICKET_TIME.as_secs() };
+    let response = answers::json_response(StatusCode::CREATED, &ticket);
     Ok(([(header::CACHE_CONTROL, "no-store")], response).into_response())
 }

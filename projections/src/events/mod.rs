@@ -76,7 +76,8 @@ impl Events {
 
     /// All partitions of a topic, or the one where this stream is at home.
     pub async fn scope(&self, topic: Topic, stream: Option<&StreamId>) -> Result<Scope, LogError> {
-        let count = self.log().await?.partitions(&self.0.cluster.topic(topic))?;
+        let name = self.0.cluster.topic(topic);
+        let count = self.blocking(move |log, _| log.partitions(&name)).await?;
         let home = stream.map(|stream| partition_of(stream.as_str().as_bytes(), count));
         Ok(Scope { topic, partitions: home.map_or(0..count, |home| home..home + 1) })
     }

@@ -1,11 +1,11 @@
-//! A record as a CloudEvent in the JSON format, one line each. Nothing is decoded: headers become attributes, the value is
-//! copied. So a record that only a newer version knows is written as it is, and writing costs little beside reading.
+//! A record as a CloudEvent in the JSON format, one line each. Nothing is decoded: headers become attributes, what is visible
+//! of the value is copied. So a record that only a newer version knows is written as it is, and writing costs little beside reading.
 
 use jiff::Timestamp;
 use rdkafka::message::{Headers as _, Message};
 use serde_json::Value;
 
-use super::Record;
+use super::{Record, visible};
 
 /// Appends the record, with a line's end.
 ///
@@ -24,7 +24,7 @@ pub fn write<M: Message>(record: &Record<'_, M>, line: &mut Vec<u8>) {
     }
     attribute(line, "position", record.position().to_string().as_bytes());
     attribute(line, "recordedtime", time(record.time()).as_bytes());
-    data(line, record.value());
+    data(line, visible::data(record).as_deref());
     line.extend_from_slice(b"}\n");
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`bound`] is what a person says about where to begin and end; [`Log::lanes`] makes offsets of it; [`merge`] reads to the
 //! end, partitions merged by the broker's time; [`follow`] goes on from there, live; [`envelope`] writes a record as a
-//! CloudEvent in JSON. Memory is bounded by what the library fetches ahead.
+//! CloudEvent in JSON, with what is [`visible`] of it. Memory is bounded by what the library fetches ahead.
 //!
 //! Everything here blocks. It must never join a group, commit an offset, or decide what a record means.
 
@@ -13,6 +13,7 @@ mod filter;
 pub mod follow;
 pub mod merge;
 mod record;
+pub mod visible;
 
 use std::{
     collections::BTreeMap,
@@ -150,8 +151,14 @@ impl Log {
 
     /// How many partitions a topic has, by its name in Kafka.
     pub fn partitions(&self, name: &str) -> Result<i32, LogError> {
-        let partitions = self.partitions.get(name).copied().filter(|count| *count > 0);
-        partitions.ok_or_else(|| LogError::NoTopic(name.to_owned()))
+        if let Some(known) = self.partitions.get(name).copied().filter(|count| *count > 0) {
+            return Ok(known);
+        }
+        // It may have been made since.
+        let metadata = self.client.fetch_metadata(Some(name), PATIENCE);
+        let metadata = metadata.doing_with(|| format!("asking for the topic {name}"))?;
+        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len() as i32);
+        if partitions > 0 { Ok(partitions) } else { Err(LogError::NoTopic(name.to_owned())) }
     }
 
     /// Where to begin and end in each partition of these topics (or in `only` one). Positions name their partition exactly;

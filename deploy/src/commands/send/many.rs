@@ -170,7 +170,7 @@ impl Desk<'_> {
             command,
         ));
         self.sent += 1;
-        self.sender.send(number, id, command)
+        self.sender.send(number, id, command, None)
     }
 
     /// Hears answers until no more than `rest` commands are on their way; false when none came for too long.

@@ -20,6 +20,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::ArgGroup;
 use factfold_schemas::{json::Misfit, orders::Status};
+use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -40,6 +41,7 @@ use crate::{
 Examples:
   factfold send AddGoods --data '{\"name\":\"Tea\",\"price\":{\"amount\":250,\"currency\":\"EUR\"},\"stock\":10}'
   factfold send PayOrder --stream order-0190e5b2-7c1d-7a90-b0c1-5d3f9a7e2c41 --data @payment.json
+  factfold send CancelOrder --stream order-0190e5b2-7c1d-7a90-b0c1-5d3f9a7e2c41 --data @late.json --not-before 15m
   factfold send --example CreateOrder
   factfold send --file commands.ndjson --id-prefix import-7
 
@@ -75,6 +77,9 @@ pub(super) struct Args {
     /// Print a body for this type
     #[arg(long, value_name = "TYPE", conflicts_with_all = ["stream", "data_text", "id", "until"])]
     example: Option<String>,
+    /// Let it wait: it is decided then, and not before
+    #[arg(long, value_name = "TIME", value_parser = arguments::moment, conflicts_with_all = ["file", "example"])]
+    not_before: Option<Timestamp>,
     /// How long to wait for the decision, or for the status [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = arguments::duration)]
     wait: Option<Duration>,

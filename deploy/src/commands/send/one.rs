@@ -50,7 +50,7 @@ impl Job {
         // What happens from now on: asked for before the command can have any effect.
         let until = args.until.map(|status| Until::new(&log, &self.command.stream, status)).transpose()?;
         let sender = Sender::new(&log)?;
-        sender.send(0, &self.id, &self.command)?;
+        sender.send(0, &self.id, &self.command, args.not_before)?;
         let sent = Sent::new(None, &self.id, &self.command);
         let outcome = self.wait(&sender, sent, args.wait(), stop)?;
         self.show(args, &outcome)?;

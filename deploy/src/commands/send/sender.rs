@@ -12,6 +12,7 @@ use factfold_schemas::{
     command::Header, kafka::headers, partitioner::partition_of, position::Position, record::Reply,
     topics::Service,
 };
+use jiff::Timestamp;
 use rdkafka::{
     ClientContext, Message as _,
     error::{KafkaError, RDKafkaErrorCode},
@@ -73,8 +74,15 @@ impl Sender {
     }
 
     /// Hands a command to the library, under a number of the caller's.
-    pub(super) fn send(&self, number: u64, id: &str, command: &Checked) -> Result<()> {
+    pub(super) fn send(
+        &self,
+        number: u64,
+        id: &str,
+        command: &Checked,
+        not_before: Option<Timestamp>,
+    ) -> Result<()> {
         let header = Header {
+            not_before,
             reply_to: Some(self.replies.address().clone()),
             ..Header::new(id, self.source.as_str())
         };

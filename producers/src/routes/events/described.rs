@@ -1,15 +1,15 @@
 //! What the routes of events say about themselves.
 
+use factfold_schemas::topics::Service;
 use serde_json::{Value, json};
 
 use super::{ServiceParameters, StreamParameters};
 use crate::{
-    access::Role,
     documents::{
         components::Components,
         description::{Answer, Description, Place},
         example::Example,
-        sample::ORDER_STREAM,
+        sample::{COMMAND, CUSTOMER, ORDER_STREAM},
     },
     live::{ndjson::NDJSON, sse::EVENT_STREAM},
     reading::body::JSON,
@@ -20,15 +20,8 @@ const FOLLOWED: &str = "Followed as server-sent events it goes on with what come
                         cannot send a token there; they get a `ticket` first.";
 
 pub(in crate::routes) fn of_stream(components: &mut Components) -> Description {
-    let page = json!({
-        "type": "object",
-        "properties": {
-            "items": { "type": "array", "items": event(components) },
-            "next": { "type": ["string", "null"] },
-        },
-        "required": ["items", "next"],
-    });
-    Description::read("Read the history of a stream")
+    let page = Description::page(&components.named("RecordedEvent", event()));
+    Description::read("Read or follow the history of a stream")
         .detail(FOLLOWED)
         .parameter(Place::Path, "stream", true, "The stream, as `order-<id>`.", json!({ "type": "string" }))
         .common("Last-Event-ID")
@@ -40,45 +33,87 @@ pub(in crate::routes) fn of_stream(components: &mut Components) -> Description {
             headers: vec!["Link"],
         })
         .refused(&["stream-not-found", "not-acceptable", "log-unavailable", "too-many-readers"])
-        .example(Example::of("An order").path("stream", ORDER_STREAM).query("limit", "10"))
+        .example(
+            Example::of("When an order was paid")
+                .path("stream", ORDER_STREAM)
+                .query("type", "OrderPaid")
+                .answer(json!({ "items": [paid()], "next": null })),
+        )
 }
 
 pub(in crate::routes) fn of_service(components: &mut Components) -> Description {
-    Description::read("Replay or follow all events of a service")
+    let services = Service::ALL.map(Service::name);
+    let lines = json!({ "type": "string", "description": "One `RecordedEvent` a line." });
+    Description::plain("Replay or follow all events of a service")
         .detail(FOLLOWED)
-        .parameter(Place::Path, "service", true, "`goods`, `orders` or `users`.", json!({ "type": "string" }))
+        .parameter(Place::Path, "service", true, "The service.", json!({ "type": "string", "enum": services }))
         .common("Last-Event-ID")
         .query(components.query::<ServiceParameters>())
         .answers(Answer {
             status: 200,
-            description: "Its events: a line of JSON each, in order.",
-            content: vec![(NDJSON, event(components)), (EVENT_STREAM, json!({ "type": "string" }))],
-            headers: Vec::new(),
+            description: "Its events: those that were, in one order that is the same every time; or those that come.",
+            content: vec![(NDJSON, lines), (EVENT_STREAM, json!({ "type": "string" }))],
+            headers: vec!["Link"],
         })
-        .refused(&["not-found", "not-acceptable", "log-unavailable", "too-many-readers"])
+        .refused(&[
+            "invalid-header",
+            "invalid-parameter",
+            "invalid-position",
+            "not-found",
+            "not-acceptable",
+            "not-implemented",
+            "log-unavailable",
+            "too-many-readers",
+        ])
         .example(
-            Example::of("What was sold")
-                .by(Role::Auditor)
-                .path("service", "orders")
-                .query("type", "OrderPaid"),
+            Example::of("All goods that were ever added").path("service", "goods").query("type", "GoodsAdded"),
         )
 }
 
-/// An event as it is shown: CloudEvents' JSON.
-fn event(components: &mut Components) -> Value {
-    let event = json!({
+/// An event as a CloudEvent, with where and when it was stored.
+fn event() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    json!({
+        "description": "An event as a CloudEvent, and where and when it was stored. It has more attributes, as AsyncAPI has \
+                        them.",
         "type": "object",
-        "description": "An event, as CloudEvents 1.0 has it in JSON.",
         "properties": {
-            "specversion": { "const": "1.0" },
-            "id": { "type": "string" },
-            "type": { "type": "string" },
-            "source": { "type": "string" },
-            "subject": { "type": "string" },
-            "time": { "type": "string" },
-            "data": { "type": "object" },
+            "specversion": text("1.0"),
+            "id": text("The event's id."),
+            "source": text("The service."),
+            "type": text("What happened."),
+            "subject": text("The stream."),
+            "time": text("The broker's time of the command."),
+            "streamversion": { "type": "integer", "description": "The version of the stream with this event." },
+            "causationid": text("The command's id."),
+            "position": text("Where it lies."),
+            "recordedtime": text("When the broker stored it."),
+            "data": { "description": "What the type's schema says." },
         },
-        "required": ["specversion", "id", "type", "source", "data"],
-    });
-    components.named("Event", event)
+        "required": ["specversion", "id", "source", "type", "position", "recordedtime"],
+    })
+}
+
+fn paid() -> Value {
+    json!({
+        "specversion": "1.0",
+        "id": format!("{ORDER_STREAM}@4"),
+        "type": "OrderPaid",
+        "source": "/orders",
+        "datacontenttype": "application/json",
+        "subject": ORDER_STREAM,
+        "dataschema": "urn:factfold:orders:OrderPaid:1",
+        "streamversion": 4,
+        "time": "2026-11-23T05:06:09.312Z",
+        "causationid": COMMAND,
+        "causationsource": format!("/clients/{CUSTOMER}"),
+        "commanddigest": "YXV2UyiTmI1jqz5fKVa8vQ",
+        "decidedposition": "orders.commands/1@17",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "authtype": "user",
+        "authid": CUSTOMER,
+        "position": "orders.events/1@42",
+        "recordedtime": "2026-11-23T05:06:09.318Z",
+        "data": { "amount": { "amount": 1098, "currency": "EUR" }, "method": "card" },
+    })
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::HTML;
 use crate::{
     documents::{
         components::Components,
@@ -25,10 +26,10 @@ pub(in crate::routes) fn problem(components: &mut Components) -> Description {
         .answers(Answer {
             status: 200,
             description: "The explanation.",
-            content: vec![(JSON, components.of::<Explained>()), ("text/html", json!({ "type": "string" }))],
+            content: vec![(JSON, components.of::<Explained>()), (HTML, json!({ "type": "string" }))],
             headers: Vec::new(),
         })
-        .refused(&["not-found"])
+        .refused(&["not-found", "not-acceptable", "invalid-header"])
         .example(
             Example::of("Sold out")
                 .path("name", "sold-out")

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::Ticket;
 use crate::{
     documents::{
         components::Components,
@@ -11,12 +12,7 @@ use crate::{
     reading::body::JSON,
 };
 
-pub(in crate::routes) fn create(_: &mut Components) -> Description {
-    let ticket = json!({
-        "type": "object",
-        "properties": { "ticket": { "type": "string" }, "expires_in": { "type": "integer" } },
-        "required": ["ticket", "expires_in"],
-    });
+pub(in crate::routes) fn create(components: &mut Components) -> Description {
     Description::plain("Get a ticket")
         .detail(
             "For `?ticket=` on the routes of events, where a browser cannot send a token. It is good once, for half a minute, \
@@ -25,8 +21,10 @@ pub(in crate::routes) fn create(_: &mut Components) -> Description {
         .answers(Answer {
             status: 201,
             description: "The ticket.",
-            content: vec![(JSON, ticket)],
+            content: vec![(JSON, components.of::<Ticket>())],
             headers: Vec::new(),
         })
-        .example(Example::of("For an EventSource").status(201).answer(json!({ "ticket": "eyJ…", "expires_in": 30 })))
+        .example(
+            Example::of("For an EventSource").status(201).answer(json!({ "ticket": "eyJ…", "expires_in": 30 })),
+        )
 }
