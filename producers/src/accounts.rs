@@ -10,7 +10,7 @@ use factfold_schemas::{
     codec::{Named as _, encode},
     email::NormalEmail,
     ids::{self, EmailId, SessionId, StreamId, UserId},
-    json::Misfit,
+    json::{Misfit, Validator},
     personal::Personal,
     record::{Answer, Reply},
     rejection::{Reject as _, Rejection},
@@ -22,7 +22,7 @@ use factfold_schemas::{
 };
 use factfold_vault::{Opened, Unprotected, Vault};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -99,6 +99,16 @@ pub(crate) struct Tokens {
     pub(crate) expires_in: u64,
     /// For the next access token. It is good for one time.
     pub(crate) refresh_token: String,
+}
+
+/// What somebody says where a password is among it: no command, so not in the vocabulary.
+pub(crate) fn read<B: DeserializeOwned + JsonSchema>(said: Value) -> Result<B, Problem> {
+    let misfits = Validator::of::<B>().misfits(&said);
+    if !misfits.is_empty() {
+        return Err(invalid(&misfits));
+    }
+    // What no schema can say. The error must not repeat what was said.
+    serde_json::from_value(said).map_err(|_| Problem::new("invalid-fields", "the body does not fit"))
 }
 
 impl Gateway {

@@ -5,10 +5,11 @@ use std::{env, error::Error, fs, path::Path};
 use prost::Message as _;
 
 /// Every file that holds a service; what they import is found.
-const SERVICES: [&str; 3] = [
+const SERVICES: [&str; 4] = [
     "factfold/events/v1/event_service.proto",
     "factfold/goods/v1/goods_service.proto",
     "factfold/orders/v1/order_service.proto",
+    "factfold/users/v1/user_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -10,6 +10,7 @@ use factfold_proto::{
     },
     goods::v1::{self as goods, goods_service_client::GoodsServiceClient},
     orders::v1::{self as orders, OrderStatus, order_service_client::OrderServiceClient},
+    users::v1::{self as users, UserStatus, user_service_client::UserServiceClient},
 };
 use futures::StreamExt as _;
 use prost_types::{Struct, value::Kind};
@@ -289,4 +290,64 @@ async fn events_are_followed_and_gone_on_with() {
     assert_eq!(end.code(), Code::Unavailable);
     assert_eq!(end.get_details_error_info().expect("a reason").reason, "stopping");
     stopped.await.expect("no panic");
+}
+
+/// Somebody registers, comes in, may do more, is called otherwise, leaves, and is forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_registers_comes_in_and_is_forgotten_over_grpc() {
+    const PASSWORD: &str = "seven odd purple teapots";
+    let system = System::start().await;
+    let admin = system.client(&[Role::Admin]);
+    let mut door = UserServiceClient::new(channel(&system));
+    let register = |email: &str, password: &str| users::RegisterRequest {
+        email: email.to_owned(),
+        name: "Ada Lovelace".to_owned(),
+        password: password.to_owned(),
+    };
+    let login = |password: &str| users::LoginRequest {
+        email: "ADA@Example.org".to_owned(),
+        password: password.to_owned(),
+    };
+    let weak = door.register(register("ada@example.org", "short")).await;
+    let violations = refused(weak, Code::InvalidArgument, "invalid-fields").get_details_bad_request();
+    assert_eq!(violations.expect("a field").field_violations[0].field, "password");
+    let ada = door.register(register("ada@example.org", PASSWORD)).await.expect("registered");
+    let ada = ada.into_inner().user.expect("decided in time");
+    assert_eq!((ada.status(), ada.email()), (UserStatus::Active, "ada@example.org"));
+    let taken = door.register(register("Ada@example.ORG", PASSWORD)).await;
+    refused(taken, Code::AlreadyExists, "email-taken");
+
+    refused(door.login(login("eight odd purple teapots")).await, Code::Unauthenticated, "wrong-credentials");
+    let tokens = door.login(login(PASSWORD)).await.expect("let in").into_inner().tokens.expect("tokens");
+    let me = admin.with_token(&tokens.access_token);
+    let shown = door.get_me(ask(&me, users::GetMeRequest {}, &[])).await.expect("shown").into_inner();
+    let shown = shown.user.expect("a user");
+    assert_eq!((&shown.id, shown.roles), (&ada.id, vec![users::Role::Customer.into()]));
+    let update = users::UpdateProfileRequest { name: "Ada King".to_owned() };
+    let updated = door.update_profile(ask(&me, update, &[])).await.expect("updated").into_inner();
+    assert_eq!(updated.user.expect("decided in time").name(), "Ada King");
+
+    let grant = users::GrantRoleRequest { id: ada.id.clone(), role: users::Role::Auditor.into() };
+    refused(door.grant_role(ask(&me, grant.clone(), &[])).await, Code::PermissionDenied, "forbidden");
+    door.grant_role(ask(&admin, grant, &[])).await.expect("granted");
+    let list = users::ListUsersRequest { role: users::Role::Auditor.into(), ..Default::default() };
+    let listed = door.list_users(ask(&admin, list, &[])).await.expect("listed").into_inner().users;
+    assert_eq!(listed.iter().map(|user| &user.id).collect::<Vec<_>>(), [&ada.id]);
+    let revoke = users::RevokeRoleRequest { id: ada.id.clone(), role: users::Role::Auditor.into() };
+    door.revoke_role(ask(&admin, revoke, &[])).await.expect("revoked");
+
+    let refresh = users::RefreshRequest { refresh_token: tokens.refresh_token };
+    let tokens = door.refresh(refresh).await.expect("gone on").into_inner().tokens.expect("tokens");
+    let me = admin.with_token(&tokens.access_token);
+    door.logout(ask(&me, users::LogoutRequest {}, &[])).await.expect("gone");
+    let again = door.refresh(users::RefreshRequest { refresh_token: tokens.refresh_token }).await;
+    assert_eq!(again.expect_err("it is over").code(), Code::Unauthenticated);
+
+    let tokens = door.login(login(PASSWORD)).await.expect("let in").into_inner().tokens.expect("tokens");
+    let me = admin.with_token(&tokens.access_token);
+    let erase = ask(&me, users::ErasePersonalDataRequest {}, &[]);
+    let erased = door.erase_personal_data(erase).await.expect("forgotten").into_inner().user;
+    let erased = erased.expect("decided in time");
+    assert_eq!((erased.status(), erased.email, erased.name), (UserStatus::Erased, None, None));
+    system.stop().await;
 }

@@ -191,6 +191,18 @@ impl Operation {
         type_name.parse().ok()
     }
 
+    /// The one that an RPC of this name asks for: they are called alike, but for a few that gRPC calls otherwise.
+    pub fn of_rpc(name: &str) -> Option<Self> {
+        match name {
+            "Login" => Some(Self::LogIn),
+            "Logout" => Some(Self::LogOut),
+            "GetMe" => Some(Self::ShowMe),
+            "ChangePassword" => Some(Self::SetPassword),
+            "Deactivate" => Some(Self::DeactivateUser),
+            name => name.parse().ok(),
+        }
+    }
+
     /// Who may ask for it.
     pub fn who(self) -> Who {
         self.row().who

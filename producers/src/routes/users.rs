@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{
     access::Caller,
-    accounts::{NewPassword, Registration},
+    accounts::{self, NewPassword, Registration},
     answers,
     gateway::Gateway,
     problems::{Answer, FieldError, Problem},
@@ -175,11 +175,5 @@ pub(super) async fn body<B: DeserializeOwned + JsonSchema>(
     gateway: &Gateway,
     request: Request,
 ) -> Result<B, Problem> {
-    let body = gateway.json(request, &[JSON]).await?;
-    let misfits = factfold_schemas::json::Validator::of::<B>().misfits(&body);
-    if !misfits.is_empty() {
-        return Err(to_problem(Refused::Misfits(misfits)));
-    }
-    // What no schema can say. The error must not repeat what the body says.
-    serde_json::from_value(body).map_err(|_| Problem::new("invalid-fields", "the body does not fit"))
+    accounts::read(gateway.json(request, &[JSON]).await?)
 }

@@ -1,7 +1,10 @@
 //! Calls: what comes besides the message, as metadata, becomes the same values that HTTP's headers become. Who calls is
 //! known before anything of the message is read.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -27,6 +30,7 @@ use crate::{
         trace::Trace,
         write::Write,
     },
+    server::Peer,
     settings::{WAIT_DEFAULT, WAIT_MAX},
 };
 
@@ -45,6 +49,7 @@ pub(super) struct Call {
     path: String,
     arrived: Instant,
     caller: Option<Caller>,
+    from: Option<IpAddr>,
     /// How long it may wait.
     patience: Option<Duration>,
     trace: Trace,
@@ -72,6 +77,7 @@ pub(super) async fn guard(State(gateway): State<Gateway>, request: Request, next
             path,
             arrived,
             caller,
+            from: Peer::of(&parts.extensions),
             patience: timeout(&parts.headers)?.map(patience),
             // `observing` has begun the trace.
             trace: parts.extensions.get().cloned().unwrap_or_else(|| Trace::of(&parts.headers)),
@@ -106,25 +112,41 @@ impl Call {
         self.caller.as_ref().ok_or_else(|| Problem::new("unauthenticated", "this needs an access token"))
     }
 
+    /// The address from which it came.
+    pub(super) fn from(&self) -> Option<IpAddr> {
+        self.from
+    }
+
     /// The write that this is, of something that is there.
     pub(super) fn changes<K: Kind>(&self, id: Id<K>) -> Result<Write, Problem> {
         // What it is about is part of what makes it the same call, as it is part of a path.
-        self.write(&format!("{} {id}", self.path))
+        self.write(self.caller()?.clone(), &format!("{} {id}", self.path))
     }
 
     /// The write that this is, and the id of what it creates. That cannot be at any version yet.
     pub(super) fn creates<K: Kind>(&self) -> Result<(Write, Id<K>), Problem> {
-        if self.metadata.contains_key(EXPECTED_VERSION) {
-            return Err(invalid(&EXPECTED_VERSION, "has nothing to match here: leave it out"));
-        }
-        let write = self.write(&self.path)?;
+        self.refuse_version()?;
+        let write = self.write(self.caller()?.clone(), &self.path)?;
         let id = write.identity.resource_id();
         Ok((write, id))
     }
 
-    fn write(&self, route: &str) -> Result<Write, Problem> {
+    /// The write that this is, of somebody who has not said who that is.
+    pub(super) fn anonymous(&self) -> Result<Write, Problem> {
+        self.refuse_version()?;
+        self.write(Caller::nobody(), &self.path)
+    }
+
+    /// Refuses a version where there is nothing to compare it with.
+    pub(super) fn refuse_version(&self) -> Result<(), Problem> {
+        if self.metadata.contains_key(EXPECTED_VERSION) {
+            return Err(invalid(&EXPECTED_VERSION, "has nothing to match here: leave it out"));
+        }
+        Ok(())
+    }
+
+    fn write(&self, caller: Caller, route: &str) -> Result<Write, Problem> {
         refuse(&self.metadata, &[AT_LEAST])?;
-        let caller = self.caller()?.clone();
         let expected_version = single(&self.metadata, &EXPECTED_VERSION)?
             .map(|text| text.parse().map_err(|_| invalid(&EXPECTED_VERSION, "must be a version, as in 3")))
             .transpose()?;

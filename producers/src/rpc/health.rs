@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use factfold_proto::{
     events::v1::event_service_server, goods::v1::goods_service_server, orders::v1::order_service_server,
+    users::v1::user_service_server,
 };
 use futures::stream;
 use tokio::{
@@ -25,11 +26,12 @@ use crate::{
 /// How many may watch at once. Anybody may, and each is a stream that stays.
 const WATCHERS_MAX: usize = 64;
 /// All that can be asked about; the empty name is the whole gateway.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     event_service_server::SERVICE_NAME,
     goods_service_server::SERVICE_NAME,
     order_service_server::SERVICE_NAME,
+    user_service_server::SERVICE_NAME,
 ];
 
 /// The service.

@@ -14,6 +14,7 @@ mod observing;
 mod orders;
 mod reading;
 mod status;
+mod users;
 mod writing;
 
 use std::time::Duration;
@@ -28,7 +29,7 @@ use axum::{
 use factfold_proto::{
     FILE_DESCRIPTOR_SET, events::v1::event_service_server::EventServiceServer,
     goods::v1::goods_service_server::GoodsServiceServer,
-    orders::v1::order_service_server::OrderServiceServer,
+    orders::v1::order_service_server::OrderServiceServer, users::v1::user_service_server::UserServiceServer,
 };
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
@@ -52,6 +53,7 @@ pub(crate) fn router(gateway: &Gateway) -> Router {
     let services = Routes::new(GoodsServiceServer::new(goods::Goods(gateway.clone())))
         .add_service(EventServiceServer::new(events::Events(gateway.clone())))
         .add_service(OrderServiceServer::new(orders::Orders(gateway.clone())))
+        .add_service(UserServiceServer::new(users::Users(gateway.clone())))
         .into_axum_router()
         .reset_fallback()
         .route_layer(middleware::from_fn_with_state(gateway.clone(), call::guard));
@@ -80,9 +82,9 @@ fn reflection() -> Router {
         .route_layer(ResponseBodyDeadlineLayer::new(REFLECTION_TIME))
 }
 
-/// The operation at this path, `/<service>/<operation>`: an RPC is called like its operation.
+/// The operation at this path, `/<service>/<RPC>`.
 fn operation(path: &str) -> Option<Operation> {
-    path.rsplit_once('/')?.1.parse().ok()
+    Operation::of_rpc(path.rsplit_once('/')?.1)
 }
 
 /// Whether a request with these headers is a call.
@@ -118,7 +120,7 @@ mod tests {
         let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("descriptors");
         let services = files.file.iter().flat_map(|file| &file.service);
         let names: Vec<_> = services.flat_map(|service| &service.method).map(|rpc| rpc.name()).collect();
-        assert!(names.len() >= 12, "{names:?}");
+        assert!(names.len() >= 26, "{names:?}");
         for name in names {
             let operation =
                 operation(&format!("/any/{name}")).unwrap_or_else(|| panic!("{name} needs a rule"));

@@ -46,6 +46,17 @@ pub(super) async fn change<K: Kind>(
     gateway.submit(&call.changes(id)?, command, &id.stream()).await
 }
 
+/// Sends the command of this call, about the caller.
+pub(super) async fn change_own(gateway: &Gateway, call: &Call, data: Value) -> Result<Submitted, Problem> {
+    let user = call.caller()?.user;
+    gateway.submit(&call.changes(user)?, own(gateway, call, data)?, &user.stream()).await
+}
+
+/// The command of this call, about the caller.
+pub(super) fn own(gateway: &Gateway, call: &Call, data: Value) -> Result<Checked, Problem> {
+    check(gateway, call, data).map_err(to_problem)
+}
+
 fn check(gateway: &Gateway, call: &Call, data: Value) -> Result<Checked, Refused> {
     gateway.vocabulary.check(call.operation().name(), data)
 }

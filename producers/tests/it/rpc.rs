@@ -340,7 +340,7 @@ async fn every_role_is_tried_at_every_rpc() {
                 let answer = client.unary(request, path.clone(), ProstCodec::<(), ()>::default()).await;
                 answer.map_or_else(|status| status.code(), |_| Code::Ok)
             };
-            let who = name.parse::<Operation>().expect("an operation").who();
+            let who = Operation::of_rpc(name).expect("an operation").who();
             assert_eq!(ask(None).await == Code::Unauthenticated, who != Who::Everyone, "{path}");
             assert_eq!(ask(Some("a.b.c")).await, Code::Unauthenticated, "{path}");
             for (role, token) in tokens {
@@ -378,6 +378,7 @@ async fn it_tells_what_there_is_and_whether_it_can_serve() {
         "factfold.events.v1.EventService",
         "factfold.goods.v1.GoodsService",
         "factfold.orders.v1.OrderService",
+        "factfold.users.v1.UserService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
     ];
@@ -386,7 +387,7 @@ async fn it_tells_what_there_is_and_whether_it_can_serve() {
     // There is no Postgres here, so the gateway is not ready.
     let mut health = HealthClient::new(channel(&gateway));
     let check = |service: &str| HealthCheckRequest { service: service.to_owned() };
-    for service in ["", expected[0], expected[1], expected[2]] {
+    for service in ["", expected[0], expected[1], expected[2], expected[3]] {
         let status = health.check(check(service)).await.expect("an answer").into_inner().status();
         assert_eq!(status, ServingStatus::NotServing);
     }

@@ -41,5 +41,13 @@ pub mod orders {
     }
 }
 
+/// `factfold.users`
+pub mod users {
+    /// `factfold.users.v1`
+    pub mod v1 {
+        tonic::include_proto!("factfold.users.v1");
+    }
+}
+
 /// All of it as a `FileDescriptorSet`: what reflection serves.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("factfold");
