@@ -77,7 +77,7 @@ async fn create_reader(catalogue: &str, connection: &mut PgConnection) -> Result
     Ok(run(&format!("GRANT USAGE ON SCHEMA {catalogue} TO {READER}"), connection).await?)
 }
 
-/// Makes the tables of this version, if they are not there; the first version is what the views show.
+/// Makes the tables of this version, if they are not there; then the views show it.
 async fn create_tables(
     projection: Projection,
     cluster: &Cluster,
@@ -97,20 +97,18 @@ async fn create_tables(
         run(&format!("CREATE SCHEMA {schema}; SET LOCAL search_path TO {schema}"), &mut transaction).await?;
         raw_sql(projection.tables()).execute(&mut *transaction).await?;
         run(&format!("SET LOCAL search_path TO {catalogue}"), &mut transaction).await?;
-        let is_first = sqlx::query(
-            "UPDATE projections SET current = TRUE
-             WHERE projection = $1 AND version = $2
-               AND NOT EXISTS (SELECT FROM projections WHERE projection = $1 AND current)",
-        )
-        .bind(projection.name())
-        .bind(projection.version())
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected()
-            == 1;
-        if is_first {
-            sqlx::query("SELECT publish($1)").bind(&schema).execute(&mut *transaction).await?;
+        // Until it has caught up, who asks for a position waits, or is told how far behind it is.
+        for statement in [
+            "UPDATE projections SET current = FALSE WHERE projection = $1 AND version <> $2 AND current",
+            "UPDATE projections SET current = TRUE WHERE projection = $1 AND version = $2",
+        ] {
+            sqlx::query(statement)
+                .bind(projection.name())
+                .bind(projection.version())
+                .execute(&mut *transaction)
+                .await?;
         }
+        sqlx::query("SELECT publish($1)").bind(&schema).execute(&mut *transaction).await?;
     }
     Ok(transaction.commit().await?)
 }

@@ -33,8 +33,6 @@ use crate::{
     sealing::SubjectKey,
 };
 
-/// What is shown of a secret.
-const STARS: &str = "********";
 /// How long a new key may take to be stored and read back.
 const KEY_TIME: Duration = Duration::from_secs(10);
 
@@ -135,12 +133,11 @@ impl Vault {
     }
 
     /// Opens every sealed text in this JSON about the person, for somebody who may see it. What is erased is shown so; what
-    /// cannot be read stays as it is; and a password's hash is of use to nobody who reads.
+    /// cannot be read stays as it is.
     pub fn reveal(&self, subject: UserId, value: &mut Value) {
         let Value::Object(fields) = value else { return };
         for (field, value) in fields {
             match value {
-                Value::String(text) if field == "password_hash" => STARS.clone_into(text),
                 Value::String(text) => {
                     let sealed = Personal::new(text.as_str());
                     if sealed.is_sealed() {
