@@ -201,7 +201,8 @@ fn connect(
     let partition = (instance.as_u128() % u128::from(shared_by.unsigned_abs())) as i32;
     once_settled(|| Ok(replies::begin_at_end(&consumer, &replies, partition)?))?;
     let replies = Replies::start(consumer, replies, ReplyTo { partition, gateway: name })?;
-    let revocations = Revocations::follow(cluster, destinations[&Service::Users].partitions)?;
+    let users = destinations[&Service::Users].partitions;
+    let revocations = once_settled(|| Ok(Revocations::follow(cluster, users)?))?;
     Ok((Writer::new(cluster, destinations, unstored_max, store_time)?, replies, revocations))
 }
 

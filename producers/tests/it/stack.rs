@@ -61,7 +61,6 @@ impl Stack {
             .flat_map(|service| [service.commands(), service.events()])
             .map(|topic| (cluster.topic(topic), PARTITIONS))
             .chain([(cluster.namespace.qualify(REPLIES), 2)])
-            .chain([(cluster.topic(Service::Users.events()), PARTITIONS)])
             .collect();
         let topics: Vec<_> =
             names.iter().map(|(name, p)| NewTopic::new(name, *p, TopicReplication::Fixed(1))).collect();
