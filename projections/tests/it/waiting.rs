@@ -66,10 +66,11 @@ impl ByHand {
     async fn reach(&mut self, projection: Projection, topic: &str, decided: Position) {
         sqlx::query(
             "INSERT INTO checkpoints (projection, version, topic, partition, next_offset, decided_offset)
-             VALUES ($1, 1, $2, $3, 0, $4)
+             VALUES ($1, $2, $3, $4, 0, $5)
              ON CONFLICT (projection, version, topic, partition) DO UPDATE SET decided_offset = EXCLUDED.decided_offset",
         )
         .bind(projection.name())
+        .bind(projection.version())
         .bind(topic)
         .bind(decided.partition)
         .bind(decided.offset)
