@@ -37,6 +37,8 @@ use crate::{
     vocabulary::Checked,
 };
 
+/// How long a key that another gateway has made may take to become known here.
+const KEY_TIME: Duration = Duration::from_secs(1);
 /// How long an erasure may take to have come to every key that this gateway knows.
 const ERASE_TIME: Duration = Duration::from_secs(5);
 
@@ -276,13 +278,21 @@ impl Gateway {
         })?
     }
 
+    /// Somebody who has registered a moment ago, through another gateway, has a key that is not known here yet.
+    pub(crate) async fn learn_key(&self, command: &Checked, stream: &StreamId) {
+        let Some(subject) = said_about(command, stream).filter(|subject| !self.vault.has_key(*subject))
+        else {
+            return;
+        };
+        let vault = Arc::clone(&self.vault);
+        let waited = tokio::task::spawn_blocking(move || vault.wait_for_key(subject, KEY_TIME));
+        // Whether it came is seen when it is used.
+        drop(waited.await);
+    }
+
     /// A checked command of the users service, sealed. Whoever has no key yet is nobody.
     pub(crate) fn sealed(&self, command: Checked, stream: &StreamId) -> Result<Checked, Problem> {
-        let Some(subject) =
-            UserId::of_stream(stream.as_str()).filter(|_| command.type_name == "UpdateProfile")
-        else {
-            return Ok(command);
-        };
+        let Some(subject) = said_about(&command, stream) else { return Ok(command) };
         if !self.vault.has_key(subject) {
             return Err(not_found());
         }
@@ -381,6 +391,11 @@ impl Gateway {
         let expires_in = ACCESS_TIME.as_secs();
         Ok(Tokens { access_token, token_type: "Bearer", expires_in, refresh_token })
     }
+}
+
+/// The person about whom this command says something, if it does.
+fn said_about(command: &Checked, stream: &StreamId) -> Option<UserId> {
+    UserId::of_stream(stream.as_str()).filter(|_| command.type_name == "UpdateProfile")
 }
 
 fn protect(vault: &Vault, subject: UserId, mut command: Command) -> Result<Command, Problem> {

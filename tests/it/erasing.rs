@@ -3,12 +3,12 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 use serde_json::json;
 
-use crate::{binary::binary, installation::Installation, system::Client, turn};
+use crate::{binary::binary, installation::Installation, system::Client};
 use factfold_producers::access::Role;
 use factfold_schemas::ids::UserId;
 
@@ -18,7 +18,6 @@ const EMAIL: &str = "ottoline.quarkenbush@example.org";
 /// (Seen failing with a codec that seals nothing.)
 #[tokio::test(flavor = "multi_thread")]
 async fn of_who_is_forgotten_no_byte_is_left() {
-    let _turn = turn::take().await;
     let mut installation = Installation::new().await;
     let addresses = installation.start().await;
     let http = addresses.http.clone().expect("it serves");
@@ -42,13 +41,7 @@ async fn of_who_is_forgotten_no_byte_is_left() {
     assert!(client.get("/v1/users").await.expect(200).body.to_string().contains(NAME));
     assert!(history(installation.data(), &id).contains(NAME));
 
-    let erase = Command::new(binary())
-        .arg("--data")
-        .arg(installation.data())
-        .args(["users", "erase", &id])
-        .current_dir(installation.data())
-        .output()
-        .expect("factfold runs");
+    let erase = factfold(installation.data(), &["users", "erase", &id]);
     assert!(erase.status.success(), "{}", String::from_utf8_lossy(&erase.stderr));
 
     assert_eq!(found(installation.data()), Vec::<PathBuf>::new());
@@ -79,13 +72,14 @@ fn found(data: &Path) -> Vec<PathBuf> {
 }
 
 fn history(data: &Path, id: &str) -> String {
-    let history = Command::new(binary())
-        .arg("--data")
-        .arg(data)
-        .args(["history", "--json", &format!("user-{id}")])
-        .current_dir(data)
-        .output()
-        .expect("factfold runs");
+    let history = factfold(data, &["history", "--json", &format!("user-{id}")]);
     assert!(history.status.success(), "{}", String::from_utf8_lossy(&history.stderr));
     String::from_utf8(history.stdout).expect("text")
+}
+
+/// A command on the system of this directory, and no other.
+fn factfold(data: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    command.arg("--data").arg(data).args(args).current_dir(data);
+    command.env_remove("KAFKA_BROKERS").env_remove("DATABASE_URL").output().expect("factfold runs")
 }

@@ -120,6 +120,11 @@ impl Vault {
         !matches!(self.ring.known(subject), Known::Nothing)
     }
 
+    /// Waits until this person has a key; whether that came in time. Blocks.
+    pub fn wait_for_key(&self, subject: UserId, time: Duration) -> bool {
+        self.ring.wait(subject, time, |known| !matches!(known, Known::Nothing))
+    }
+
     /// What a sealed text says. One that is not sealed says what it says.
     pub fn open_text(&self, subject: UserId, field: &str, text: &Personal) -> Opened {
         if !text.is_sealed() {

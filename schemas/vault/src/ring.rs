@@ -31,6 +31,8 @@ use crate::{Secrets, VaultError, sealing::SubjectKey};
 
 /// How long Kafka may take to say how far the topic reaches.
 const METADATA_TIME: Duration = Duration::from_secs(10);
+/// How long to rest before it is asked again.
+const SETTLE_REST: Duration = Duration::from_millis(50);
 /// How soon the thread sees that it must stop.
 const POLL_TIME: Duration = Duration::from_millis(100);
 
@@ -117,7 +119,7 @@ impl Ring {
             .set("linger.ms", "0")
             .set("message.timeout.ms", "10000")
             .create()?;
-        let (_, end) = consumer.fetch_watermarks(&name, 0, METADATA_TIME)?;
+        let end = end(&consumer, &name)?;
         let mut from = TopicPartitionList::new();
         from.add_partition_offset(&name, 0, Offset::Beginning)?;
         consumer.assign(&from)?;
@@ -186,6 +188,18 @@ impl Ring {
     pub(crate) fn forget(&self, subject: UserId) {
         self.shared.lock().insert(subject, Slot::Erased);
         self.shared.changed.notify_all();
+    }
+}
+
+/// Where the topic ends. A client that is new, or a topic, may have to ask twice.
+fn end(consumer: &BaseConsumer, topic: &str) -> Result<i64, KafkaError> {
+    let deadline = Instant::now() + METADATA_TIME;
+    loop {
+        match consumer.fetch_watermarks(topic, 0, METADATA_TIME) {
+            Ok((_, end)) => return Ok(end),
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(_) => thread::sleep(SETTLE_REST),
+        }
     }
 }
 
