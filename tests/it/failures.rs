@@ -18,6 +18,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
+use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
@@ -95,10 +96,18 @@ impl Goods {
     }
 }
 
-/// How often it said that.
+/// How often its decider said that.
 fn said(worker: &Process, message: &str) -> usize {
+    said_by(worker, ".factfold.goods", message)
+}
+
+/// How often this group of it said that.
+fn said_by(worker: &Process, group: &str, message: &str) -> usize {
+    let says =
+        |line: &&Value, field: &str, is_so: &dyn Fn(&str) -> bool| line[field].as_str().is_some_and(is_so);
     let lines = worker.lines(0);
-    lines.iter().filter(|line| line["message"].as_str().is_some_and(|said| said.starts_with(message))).count()
+    let lines = lines.iter().filter(|line| says(line, "message", &|said| said.starts_with(message)));
+    lines.filter(|line| says(line, "group", &|name| name.ends_with(group))).count()
 }
 
 const GOING_BACK: &str = "nothing was committed: going back";
@@ -212,9 +221,12 @@ async fn a_restart_finishes_what_is_open_under_each_of_its_ids() {
 async fn a_log_that_is_cut_during_a_takeover_is_named() {
     let mut goods = Goods::new().await;
     let unknown = "worker::before-commit=1*off->1*return";
-    let slow = format!("takeover::before-hydrate={PARTITIONS}*off->1*sleep(5000)");
+    // First the decider and the keeper of its timers take over what there is.
+    let slow = format!("takeover::before-hydrate={}*off->1*sleep(5000)", 2 * PARTITIONS);
     let mut worker = goods.start(&[("FAILPOINTS", &format!("{unknown};{slow}"))]);
     goods.wait();
+    let keeper = |process: &Process| said_by(process, "", TAKEN_OVER) == 2;
+    worker.wait("the keeper", |process| keeper(process).then_some(())).await;
     goods.take(1).await;
     worker.wait(NOBODY_KNOWS, |process| (said(process, NOBODY_KNOWS) > 0).then_some(())).await;
 
