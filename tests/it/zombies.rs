@@ -24,6 +24,8 @@ use crate::{
     world::PATIENCE,
 };
 
+/// The services that the load keeps busy: who has nothing to do gathers nothing.
+const BUSY: [Service; 2] = [Service::Goods, Service::Orders];
 /// No transaction takes so long, unless its worker is frozen.
 const LONGER_THAN_ANY: Duration = Duration::from_secs(2);
 
@@ -41,7 +43,7 @@ impl Pairs {
         let load = Arc::new(Load::new());
         let mut workers = BTreeMap::new();
         for number in [1, 2] {
-            for service in Service::ALL {
+            for service in BUSY {
                 workers.insert((service, number), fleet.worker(service, number));
             }
         }
@@ -81,22 +83,22 @@ impl Pairs {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_slept_while_its_partitions_moved_disturbs_nobody() {
     let mut pairs = Pairs::new().await;
-    for service in Service::ALL {
+    for service in BUSY {
         let [sleeper, other] = pairs.pair(service, 1);
         other.mark();
         sleeper.process.signal(Signal::SIGSTOP);
     }
     let clients = pairs.clients();
-    for service in Service::ALL {
+    for service in BUSY {
         pairs.pair(service, 2)[0].is_alone().await;
     }
     pairs.fleet.go_on(&pairs.load, 100).await;
-    for service in Service::ALL {
+    for service in BUSY {
         let [sleeper, _] = pairs.pair(service, 1);
         sleeper.mark();
         sleeper.process.signal(Signal::SIGCONT);
     }
-    for service in Service::ALL {
+    for service in BUSY {
         pairs.pair(service, 1)[0].works().await;
     }
     pairs.end(clients).await;
@@ -112,7 +114,7 @@ async fn a_worker_that_slept_in_a_transaction_has_decided_nothing() {
     let mut dice = pairs.load.dice();
     for round in 0..rounds {
         pairs.fleet.go_on(&pairs.load, 50).await;
-        let service = Service::ALL[round % Service::ALL.len()];
+        let service = BUSY[round % BUSY.len()];
         let (number, cluster) = (1 + dice.roll(2) as u16, pairs.fleet.world.cluster.clone());
         let [sleeper, other] = pairs.pair(service, number);
         other.mark();
@@ -138,8 +140,7 @@ async fn a_worker_that_slept_on_what_it_had_gathered_decides_none_of_it() {
     let clients = pairs.clients();
     let mut dice = pairs.load.dice();
     let points = ["worker::gathered", "worker::before-begin"];
-    for (service, point) in Service::ALL.into_iter().flat_map(|service| points.map(|point| (service, point)))
-    {
+    for (service, point) in BUSY.into_iter().flat_map(|service| points.map(|point| (service, point))) {
         let pass = 5 + dice.roll(20) as usize;
         let at = format!("{point}@{pass}");
         pairs.workers.remove(&(service, 1)).expect("the one before").process.stop().await;
@@ -171,7 +172,7 @@ async fn a_worker_that_slept_on_what_it_had_gathered_decides_none_of_it() {
 async fn of_two_under_one_id_the_first_stops_and_names_it() {
     let mut pairs = Pairs::new().await;
     let clients = pairs.clients();
-    for service in Service::ALL {
+    for service in BUSY {
         pairs.fleet.go_on(&pairs.load, 50).await;
         let twin = pairs.fleet.worker(service, 1);
         let mut first = pairs.workers.insert((service, 1), twin).expect("the first");
@@ -209,7 +210,7 @@ async fn freeze_in_a_transaction(worker: &Worker, cluster: &Cluster, dice: &mut 
 fn outputs(service: Service) -> Vec<Topic> {
     let mut outputs = vec![service.events(), service.outcomes(), service.timers()];
     if service == Service::Orders {
-        outputs.extend(Service::ALL.map(Service::commands));
+        outputs.extend(BUSY.map(Service::commands));
     }
     outputs
 }
