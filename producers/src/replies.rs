@@ -52,15 +52,7 @@ struct Shared {
 impl Replies {
     /// The settings of the consumer. It is made by the caller, who asks it for the topics' partitions first.
     pub(crate) fn consumer(cluster: &Cluster, instance: &str) -> Result<BaseConsumer, KafkaError> {
-        cluster
-            .client()
-            // The library wants a group even where nothing is ever joined or committed.
-            .set("group.id", cluster.namespace.qualify(format_args!("gateway.{instance}")))
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "error")
-            .set("fetch.error.backoff.ms", "50")
-            .create()
+        cluster.reader(format_args!("gateway.{instance}")).set("fetch.error.backoff.ms", "50").create()
     }
 
     /// Leaves a consumer that [`begin_at_end`] has settled to a thread of its own.

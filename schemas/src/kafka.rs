@@ -1,6 +1,6 @@
 //! The glue to rdkafka that every part of the system needs: where the cluster is, and records in its types. No I/O.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use rdkafka::{
     ClientConfig,
@@ -35,6 +35,18 @@ impl Cluster {
         // Otherwise rdkafka takes the level of the `log` crate, which nobody here sets.
         let debugging = self.properties.contains_key("debug");
         config.set_log_level(if debugging { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Warning });
+        config
+    }
+
+    /// The settings of a consumer that follows partitions by itself, from explicit offsets: it joins no group and commits
+    /// nothing. (The library wants the name of a group even so.)
+    pub fn reader(&self, name: impl fmt::Display) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", self.namespace.qualify(name))
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "error");
         config
     }
 

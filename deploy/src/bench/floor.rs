@@ -155,12 +155,8 @@ pub(super) fn last_record(cluster: &Cluster, topic: &str, partitions: i32) -> Re
 
 fn consumer(cluster: &Cluster) -> Result<BaseConsumer> {
     Ok(cluster
-        .client()
-        .set("group.id", cluster.namespace.qualify("floor"))
-        .set("enable.auto.commit", "false")
+        .reader("floor")
         .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "error")
-        .set("isolation.level", "read_committed")
         .set("fetch.queue.backoff.ms", "1")
         .create()?)
 }

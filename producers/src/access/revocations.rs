@@ -71,11 +71,7 @@ impl Revocations {
     pub(crate) fn follow(cluster: &Cluster, partitions: i32) -> Result<Self, KafkaError> {
         let topic = cluster.topic(Service::Users.events());
         let consumer: BaseConsumer = cluster
-            .client()
-            // The library wants a group even where nothing is ever joined or committed.
-            .set("group.id", cluster.namespace.qualify("revocations"))
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
+            .reader("revocations")
             .set("auto.offset.reset", "latest")
             .set("fetch.error.backoff.ms", "50")
             .create()?;

@@ -48,7 +48,7 @@ const REACH: Duration = Duration::from_secs(5);
 const AHEAD_KBYTES: u32 = 4096;
 /// The same, where many read at once.
 const AHEAD_KBYTES_OF_MANY: u32 = 1024;
-/// The library wants a group even where nothing is ever joined or committed.
+/// What the brokers are told who reads.
 const GROUP: &str = "factfold.reader";
 
 /// The topics of a cluster that can be reached.
@@ -124,10 +124,9 @@ impl Log {
         notice: fn(&str),
     ) -> Result<Self, LogError> {
         let client: BaseConsumer<LastError> = cluster
-            .client()
+            .reader(GROUP)
             // It only asks. What is not committed yet counts, or not, for where a partition ends.
             .set("isolation.level", isolation)
-            .set("group.id", cluster.namespace.qualify(GROUP))
             .create_with_context(LastError::default())
             .doing("making a Kafka client")?;
         let metadata = client.fetch_metadata(None, REACH).map_err(|error| {
@@ -253,13 +252,9 @@ impl Log {
 
     /// A consumer of committed records.
     fn consumer(&self, settings: &[(&str, &str)]) -> Result<Arc<BaseConsumer>, LogError> {
-        let mut config = self.cluster.client();
+        let mut config = self.cluster.reader(GROUP);
         config
-            .set("group.id", self.cluster.namespace.qualify(GROUP))
-            .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "error")
             .set("queued.max.messages.kbytes", self.ahead_kbytes.to_string())
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.error.backoff.ms", "50");

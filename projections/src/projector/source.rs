@@ -54,13 +54,8 @@ impl Source {
     /// Connects, without reading yet.
     pub(super) fn connect(cluster: &Cluster, projection: Projection) -> Result<Self, Stop> {
         let consumer: BaseConsumer = cluster
-            .client()
-            // librdkafka wants a group for `assign`; its offsets are never read nor written.
-            .set("group.id", cluster.namespace.qualify(format_args!("projector.{projection}")))
-            .set("enable.auto.commit", "false")
+            .reader(format_args!("projector.{projection}"))
             .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("isolation.level", "read_committed")
             .set("queued.max.messages.kbytes", "4096")
             // A full queue is emptied within milliseconds here; by default the next fetch would wait for a second.
             .set("fetch.queue.backoff.ms", "5")

@@ -49,11 +49,7 @@ struct Inner {
 impl CommandLog {
     pub(crate) fn new(cluster: &Cluster) -> Result<Self, KafkaError> {
         let consumer = cluster
-            .client()
-            // librdkafka wants a group for `assign`; nothing is committed.
-            .set("group.id", cluster.namespace.qualify("reads"))
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "error")
+            .reader("reads")
             // What matters is where logs end, and a key: both before a transaction around them is committed.
             .set("isolation.level", "read_uncommitted")
             // A fetch that waits for more holds up the next question.

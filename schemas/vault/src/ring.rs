@@ -105,11 +105,7 @@ impl Ring {
     pub(crate) fn follow(cluster: &Cluster, secrets: Secrets) -> Result<Self, KafkaError> {
         let name = cluster.namespace.qualify(SUBJECT_KEYS);
         let consumer: BaseConsumer = cluster
-            .client()
-            // The library wants a group even where nothing is ever joined or committed.
-            .set("group.id", cluster.namespace.qualify("vault"))
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
+            .reader("vault")
             .set("auto.offset.reset", "earliest")
             .set("fetch.error.backoff.ms", "50")
             .create()?;

@@ -29,12 +29,7 @@ impl Replies {
         // Any partition will do; those who come at once should not all read the same.
         let partition = (id.as_u128() % log.partitions(&topic)?.unsigned_abs() as u128) as i32;
         let consumer: BaseConsumer = cluster
-            .client()
-            // The library wants a group even where nothing is ever joined or committed.
-            .set("group.id", cluster.namespace.qualify("factfold.cli"))
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "error")
+            .reader("factfold.cli")
             .set("fetch.wait.max.ms", "100")
             .create()
             .context("making a Kafka consumer")?;
