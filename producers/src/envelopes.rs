@@ -51,7 +51,7 @@ pub(crate) struct Envelope {
 impl Gateway {
     /// Checks all entries, and names everything that is wrong in any of them. Each comes with what makes it the same
     /// command when it is repeated.
-    pub(crate) fn envelopes(
+    pub(crate) async fn envelopes(
         &self,
         write: &Write,
         entries: Vec<(Entry, Identity)>,
@@ -61,7 +61,7 @@ impl Gateway {
         }
         let (mut envelopes, mut errors) = (Vec::with_capacity(entries.len()), Vec::new());
         for (entry, identity) in entries {
-            match self.envelope(write, entry, &identity) {
+            match self.envelope(write, entry, &identity).await {
                 Ok(envelope) => envelopes.push(envelope),
                 Err(Wrong::Fields(fields)) => errors.extend(fields),
                 Err(Wrong::Whole(problem)) => return Err(problem),
@@ -80,7 +80,12 @@ impl Gateway {
         self.vocabulary.allow(&write.caller, entry.attribute("type").unwrap_or_default())
     }
 
-    fn envelope(&self, write: &Write, mut entry: Entry, identity: &Identity) -> Result<Envelope, Wrong> {
+    async fn envelope(
+        &self,
+        write: &Write,
+        mut entry: Entry,
+        identity: &Identity,
+    ) -> Result<Envelope, Wrong> {
         let mut errors = surplus(&entry);
         if entry.attribute("specversion") != Some("1.0") {
             errors.push(entry.attribute_error("specversion", "must be 1.0"));
@@ -127,7 +132,7 @@ impl Gateway {
             return Err(Wrong::Fields(errors));
         };
 
-        let command = self.sealed(command, &stream).map_err(Wrong::Whole)?;
+        let command = self.sealed(command, &stream).await.map_err(Wrong::Whole)?;
 
         let text = |name| entry.attribute(name).map(str::to_owned);
         let id = text("id").unwrap_or_else(|| identity.command_id().to_string());

@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::{
     access::{Access, Revocations, attempts::Attempts},
+    accounts::Forms,
     live::Live,
     own_writes::OwnWrites,
     passwords::Passwords,
@@ -65,6 +66,7 @@ pub struct Parts {
     pub(crate) own_writes: OwnWrites,
     pub(crate) vault: Arc<Vault>,
     pub(crate) passwords: Passwords,
+    pub(crate) forms: Forms,
     pub(crate) attempts: Attempts,
     pub(crate) readiness: Readiness,
     /// Whether it was told to stop: what goes on for long ends then.
@@ -129,6 +131,7 @@ impl Gateway {
             access: Access::new(settings.keys.clone(), revocations),
             vault: settings.vault.clone(),
             passwords: Passwords::new(),
+            forms: Forms::new(),
             attempts: Attempts::new(),
             vocabulary: Vocabulary::new(),
             writer,

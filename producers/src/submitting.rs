@@ -39,8 +39,7 @@ impl Gateway {
         stream: &StreamId,
     ) -> Result<Submitted, Problem> {
         // What a command says about people is sealed before it is stored.
-        self.learn_key(&command, stream).await;
-        let Checked { service, type_name, value } = self.sealed(command, stream)?;
+        let Checked { service, type_name, value } = self.sealed(command, stream).await?;
         let command_id = write.identity.command_id().to_string();
         let patience = write.prefer.patience();
         let mut header = write.header(command_id.clone());

@@ -99,6 +99,13 @@ impl Vocabulary {
     }
 }
 
+/// Where the command's data is the body.
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        refused.into_problem(|misfit| FieldError::within("", misfit))
+    }
+}
+
 impl Refused {
     /// The problem; `error` says where a misfit stands.
     pub(crate) fn into_problem(self, error: impl Fn(&Misfit) -> FieldError) -> Problem {

@@ -148,4 +148,13 @@ mod tests {
         let missing = commands["AdjustStock"].misfits(&json!({"delta": 1}));
         assert_eq!(missing, [Misfit::new("/reason", "is missing")]);
     }
+
+    #[test]
+    fn every_command_that_says_something_about_a_person_is_known_to_be_personal() {
+        let marked =
+            |(name, schema): (String, Value)| schema.to_string().contains("x-personal").then_some(name);
+        let personal: Vec<_> =
+            split::<users::Command>(Service::Users).into_iter().filter_map(marked).collect();
+        assert_eq!(personal, users::Command::PERSONAL);
+    }
 }

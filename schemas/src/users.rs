@@ -67,6 +67,8 @@ impl Message for Command {
 }
 
 impl Command {
+    /// The types that say something about a person, which is sealed before it is stored.
+    pub const PERSONAL: &'static [&'static str] = &["RegisterUser", "UpdateProfile"];
     /// The types that nobody sends as they are: only the system's own reactors and timers do, and the routes of the gateway
     /// that check a password first.
     pub const INTERNAL: &'static [&'static str] = &[

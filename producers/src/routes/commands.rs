@@ -43,7 +43,7 @@ pub(super) async fn send(State(gateway): State<Gateway>, write: Write, request: 
     match cloudevents::read(&parts.headers, &body)? {
         Commands::One(entry) => {
             let identity = write.identity.clone();
-            let envelopes = gateway.envelopes(&write, vec![(entry, identity)])?;
+            let envelopes = gateway.envelopes(&write, vec![(entry, identity)]).await?;
             let stored = store(&gateway, &write, envelopes).await?;
             let mut response = answers::json_response(StatusCode::ACCEPTED, &stored.first());
             if let [Stored { id, position }] = stored.as_slice() {
@@ -54,7 +54,7 @@ pub(super) async fn send(State(gateway): State<Gateway>, write: Write, request: 
         }
         Commands::Batch(entries) => {
             let identities = (0..entries.len()).map(|index| write.identity.of_entry(index));
-            let envelopes = gateway.envelopes(&write, entries.into_iter().zip(identities).collect())?;
+            let envelopes = gateway.envelopes(&write, entries.into_iter().zip(identities).collect()).await?;
             let stored = store(&gateway, &write, envelopes).await?;
             let mut response = answers::json_response(StatusCode::ACCEPTED, &json!({ "items": stored }));
             set(&mut response, POSITION, &last_of_each_partition(&stored));

@@ -4,15 +4,15 @@ pub(super) mod described;
 
 use axum::extract::{OriginalUri, Request, State};
 use factfold_projections::GoodsFilter;
-use factfold_schemas::ids::{Goods, GoodsId};
+use factfold_schemas::ids::Goods;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
+use super::send;
 use crate::{
     answers,
     gateway::Gateway,
-    problems::{Answer, FieldError},
+    problems::Answer,
     reading::{
         body::{JSON, MERGE_PATCH},
         parameters::{self, Parameters, PathId},
@@ -26,7 +26,7 @@ pub(super) async fn add(State(gateway): State<Gateway>, write: Write, request: R
     let id = write.creates::<Goods>()?;
     let body = gateway.json(request, &[JSON]).await?;
     let path = format!("/v1/goods/{id}");
-    send(&gateway, &write, "AddGoods", id, body, Some(&path)).await
+    send(&gateway, &write, "AddGoods", &id.stream(), body, Some(&path)).await
 }
 
 /// `PATCH /v1/goods/{id}`
@@ -37,7 +37,7 @@ pub(super) async fn update(
     request: Request,
 ) -> Answer {
     let body = gateway.json(request, &[MERGE_PATCH, JSON]).await?;
-    send(&gateway, &write, "UpdateGoods", id, body, None).await
+    send(&gateway, &write, "UpdateGoods", &id.stream(), body, None).await
 }
 
 /// `POST /v1/goods/{id}/stock-adjustments`
@@ -48,7 +48,7 @@ pub(super) async fn adjust_stock(
     request: Request,
 ) -> Answer {
     let body = gateway.json(request, &[JSON]).await?;
-    send(&gateway, &write, "AdjustStock", id, body, None).await
+    send(&gateway, &write, "AdjustStock", &id.stream(), body, None).await
 }
 
 /// `POST /v1/goods/{id}/discontinuation`
@@ -59,23 +59,7 @@ pub(super) async fn discontinue(
     request: Request,
 ) -> Answer {
     let body = gateway.json_or_nothing(request).await?;
-    send(&gateway, &write, "DiscontinueGoods", id, body, None).await
-}
-
-async fn send(
-    gateway: &Gateway,
-    write: &Write,
-    type_name: &str,
-    id: GoodsId,
-    body: Value,
-    created: Option<&str>,
-) -> Answer {
-    let command = gateway
-        .vocabulary
-        .check(type_name, body)
-        .map_err(|refused| refused.into_problem(|misfit| FieldError::within("", misfit)))?;
-    let submitted = gateway.submit(write, command, &id.stream()).await?;
-    answers::to_write(write.prefer, submitted, created)
+    send(&gateway, &write, "DiscontinueGoods", &id.stream(), body, None).await
 }
 
 /// What can be asked of the list.

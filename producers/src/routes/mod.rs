@@ -20,14 +20,18 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
+use factfold_schemas::ids::StreamId;
+use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     access::{self, Operation},
+    answers,
     documents::{components::Components, description::Description},
     gateway::Gateway,
     observing,
-    problems::Problem,
+    problems::{Answer, Problem},
+    reading::write::Write,
     rpc,
 };
 
@@ -124,6 +128,20 @@ fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
         | Operation::RecordLogin => return None,
     };
     Some(Route { handler, description })
+}
+
+/// Sends a command with this body, about this stream. `created` is the path of what it creates.
+async fn send(
+    gateway: &Gateway,
+    write: &Write,
+    type_name: &str,
+    stream: &StreamId,
+    body: Value,
+    created: Option<&str>,
+) -> Answer {
+    let command = gateway.vocabulary.check(type_name, body)?;
+    let submitted = gateway.submit(write, command, stream).await?;
+    answers::to_write(write.prefer, submitted, created)
 }
 
 async fn nothing_here(uri: Uri, headers: HeaderMap) -> Response {

@@ -14,11 +14,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::send;
 use crate::{
     access::Caller,
     answers,
     gateway::Gateway,
-    problems::{Answer, FieldError, Problem},
+    problems::Answer,
     reading::{
         body::JSON,
         parameters::{self, Parameters, PathId},
@@ -48,8 +49,7 @@ pub(super) async fn create(State(gateway): State<Gateway>, write: Write, request
             Err(Refused::Misfits(misfits))
         }
     };
-    let command = command.map_err(to_problem)?;
-    let submitted = gateway.submit(&write, command, &id.stream()).await?;
+    let submitted = gateway.submit(&write, command?, &id.stream()).await?;
     answers::to_write(write.prefer, submitted, Some(&format!("/v1/orders/{id}")))
 }
 
@@ -85,13 +85,7 @@ pub(super) async fn cancel(
 
 async fn change(gateway: &Gateway, write: &Write, type_name: &str, id: OrderId, request: Request) -> Answer {
     let body = gateway.json(request, &[JSON]).await?;
-    let command = gateway.vocabulary.check(type_name, body).map_err(to_problem)?;
-    let submitted = gateway.submit(write, command, &id.stream()).await?;
-    answers::to_write(write.prefer, submitted, None)
-}
-
-fn to_problem(refused: Refused) -> Problem {
-    refused.into_problem(|misfit| FieldError::within("", misfit))
+    send(gateway, write, type_name, &id.stream(), body, None).await
 }
 
 /// What can be asked of the list.

@@ -8,13 +8,15 @@ use axum::{
     response::IntoResponse,
 };
 
-use super::users::body;
 use crate::{
-    accounts::{Login, Refreshing, Tokens},
+    accounts::Tokens,
     answers,
     gateway::Gateway,
     problems::Answer,
-    reading::write::{Anonymous, Write},
+    reading::{
+        body::JSON,
+        write::{Anonymous, Write},
+    },
     server::Peer,
 };
 
@@ -25,7 +27,7 @@ pub(super) async fn log_in(
     extensions: Extensions,
     request: Request,
 ) -> Answer {
-    let asked: Login = body(&gateway, request).await?;
+    let asked = gateway.forms.login.read(gateway.json(request, &[JSON]).await?)?;
     let tokens = gateway.log_in(&write, &asked, Peer::of(&extensions)).await?;
     shown(StatusCode::CREATED, &tokens)
 }
@@ -36,7 +38,7 @@ pub(super) async fn refresh(
     Anonymous(write): Anonymous,
     request: Request,
 ) -> Answer {
-    let asked: Refreshing = body(&gateway, request).await?;
+    let asked = gateway.forms.refreshing.read(gateway.json(request, &[JSON]).await?)?;
     shown(StatusCode::OK, &gateway.refresh(&write, &asked.refresh_token).await?)
 }
 

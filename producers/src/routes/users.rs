@@ -8,16 +8,16 @@ use axum::{
 };
 use factfold_projections::UserFilter;
 use factfold_schemas::{
-    ids::{self, StreamId},
+    ids::{self},
     users::{Role, Status},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 
+use super::send;
 use crate::{
     access::Caller,
-    accounts::{self, NewPassword, Registration},
     answers,
     gateway::Gateway,
     problems::{Answer, FieldError, Problem},
@@ -28,7 +28,6 @@ use crate::{
         write::{Anonymous, Write},
     },
     server::Peer,
-    vocabulary::{Checked, Refused},
 };
 
 /// `POST /v1/users`
@@ -37,7 +36,7 @@ pub(super) async fn register(
     Anonymous(write): Anonymous,
     request: Request,
 ) -> Answer {
-    let asked: Registration = body(&gateway, request).await?;
+    let asked = gateway.forms.registration.read(gateway.json(request, &[JSON]).await?)?;
     let submitted = gateway.register(&write, asked).await?;
     answers::to_write(write.prefer, submitted, Some("/v1/users/me"))
 }
@@ -56,9 +55,7 @@ pub(super) async fn show(
 /// `PATCH /v1/users/me`
 pub(super) async fn update(State(gateway): State<Gateway>, write: Write, request: Request) -> Answer {
     let body = gateway.json(request, &[MERGE_PATCH, JSON]).await?;
-    let command = check(&gateway, "UpdateProfile", body)?;
-    let submitted = gateway.submit(&write, command, &write.caller.user.stream()).await?;
-    answers::to_write(write.prefer, submitted, None)
+    send(&gateway, &write, "UpdateProfile", &write.caller.user.stream(), body, None).await
 }
 
 /// `PUT /v1/users/me/password`
@@ -68,7 +65,7 @@ pub(super) async fn change_password(
     extensions: Extensions,
     request: Request,
 ) -> Answer {
-    let asked: NewPassword = body(&gateway, request).await?;
+    let asked = gateway.forms.new_password.read(gateway.json(request, &[JSON]).await?)?;
     let submitted = gateway.change_password(&write, &asked, Peer::of(&extensions)).await?;
     answers::to_write(write.prefer, submitted, None)
 }
@@ -76,7 +73,7 @@ pub(super) async fn change_password(
 /// `DELETE /v1/users/me/personal-data`
 pub(super) async fn erase(State(gateway): State<Gateway>, write: Write, request: Request) -> Answer {
     let body = gateway.json_or_nothing(request).await?;
-    let command = check(&gateway, "ErasePersonalData", body)?;
+    let command = gateway.vocabulary.check("ErasePersonalData", body)?;
     let submitted = gateway.erase(&write, command).await?;
     answers::to_write(write.prefer, submitted, None)
 }
@@ -143,7 +140,7 @@ async fn change_role(
         let misfit = factfold_schemas::json::Misfit::new("", "must be empty: the path says all");
         return Err(Problem::invalid(vec![FieldError::within("", &misfit)]));
     }
-    send(gateway, write, check(gateway, type_name, json!({ "role": role }))?, &id.stream()).await
+    send(gateway, write, type_name, &id.stream(), json!({ "role": role }), None).await
 }
 
 /// `POST /v1/users/{id}/deactivation`
@@ -154,26 +151,5 @@ pub(super) async fn deactivate(
     request: Request,
 ) -> Answer {
     let body = gateway.json(request, &[JSON]).await?;
-    send(&gateway, &write, check(&gateway, "DeactivateUser", body)?, &id.stream()).await
-}
-
-async fn send(gateway: &Gateway, write: &Write, command: Checked, stream: &StreamId) -> Answer {
-    let submitted = gateway.submit(write, command, stream).await?;
-    answers::to_write(write.prefer, submitted, None)
-}
-
-fn check(gateway: &Gateway, type_name: &str, body: Value) -> Result<Checked, Problem> {
-    gateway.vocabulary.check(type_name, body).map_err(to_problem)
-}
-
-fn to_problem(refused: Refused) -> Problem {
-    refused.into_problem(|misfit| FieldError::within("", misfit))
-}
-
-/// A body that is no command, because it says a password.
-pub(super) async fn body<B: DeserializeOwned + JsonSchema>(
-    gateway: &Gateway,
-    request: Request,
-) -> Result<B, Problem> {
-    accounts::read(gateway.json(request, &[JSON]).await?)
+    send(&gateway, &write, "DeactivateUser", &id.stream(), body, None).await
 }

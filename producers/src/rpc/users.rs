@@ -15,11 +15,7 @@ use super::{
     reading::{misfit, page},
     writing::{answer, change, change_own, own},
 };
-use crate::{
-    accounts::{self, Tokens},
-    gateway::Gateway,
-    problems::Problem,
-};
+use crate::{accounts::Tokens, gateway::Gateway, problems::Problem};
 
 /// The service.
 pub(super) struct Users(pub(super) Gateway);
@@ -31,7 +27,7 @@ impl UserService for Users {
         request: Request<proto::RegisterRequest>,
     ) -> Result<Response<proto::RegisterResponse>, Status> {
         let (call, asked) = Call::of(request);
-        let asked = accounts::read(data([
+        let asked = self.0.forms.registration.read(data([
             ("email", Some(json!(asked.email))),
             ("name", Some(json!(asked.name))),
             ("password", Some(json!(asked.password))),
@@ -45,10 +41,11 @@ impl UserService for Users {
         request: Request<proto::LoginRequest>,
     ) -> Result<Response<proto::LoginResponse>, Status> {
         let (call, asked) = Call::of(request);
-        let asked = accounts::read(data([
-            ("email", Some(json!(asked.email))),
-            ("password", Some(json!(asked.password))),
-        ]))?;
+        let asked = self
+            .0
+            .forms
+            .login
+            .read(data([("email", Some(json!(asked.email))), ("password", Some(json!(asked.password)))]))?;
         let tokens = self.0.log_in(&call.anonymous()?, &asked, call.from()).await?;
         Ok(Response::new(proto::LoginResponse { tokens: Some(given(tokens)) }))
     }
@@ -58,8 +55,8 @@ impl UserService for Users {
         request: Request<proto::RefreshRequest>,
     ) -> Result<Response<proto::RefreshResponse>, Status> {
         let (call, asked) = Call::of(request);
-        let asked: accounts::Refreshing =
-            accounts::read(data([("refresh_token", Some(json!(asked.refresh_token)))]))?;
+        let asked =
+            self.0.forms.refreshing.read(data([("refresh_token", Some(json!(asked.refresh_token)))]))?;
         let tokens = self.0.refresh(&call.anonymous()?, &asked.refresh_token).await?;
         Ok(Response::new(proto::RefreshResponse { tokens: Some(given(tokens)) }))
     }
@@ -98,7 +95,7 @@ impl UserService for Users {
         request: Request<proto::ChangePasswordRequest>,
     ) -> Result<Response<proto::ChangePasswordResponse>, Status> {
         let (call, asked) = Call::of(request);
-        let asked = accounts::read(data([
+        let asked = self.0.forms.new_password.read(data([
             ("current_password", Some(json!(asked.current_password))),
             ("new_password", Some(json!(asked.new_password))),
         ]))?;

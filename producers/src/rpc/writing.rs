@@ -11,7 +11,7 @@ use super::{call::Call, messages::given_id};
 use crate::{
     answers::POSITION,
     gateway::Gateway,
-    problems::{FieldError, Problem},
+    problems::Problem,
     submitting::Submitted,
     vocabulary::{Checked, Refused},
 };
@@ -23,7 +23,7 @@ pub(super) async fn create<K: Kind>(
     data: Value,
 ) -> Result<Submitted, Problem> {
     let (write, id) = call.creates::<K>()?;
-    let command = check(gateway, call, data).map_err(to_problem)?;
+    let command = check(gateway, call, data)?;
     gateway.submit(&write, command, &id.stream()).await
 }
 
@@ -38,10 +38,10 @@ pub(super) async fn change<K: Kind>(
         (Ok(id), Ok(command)) => (id, command),
         // All that is wrong is named at once.
         (Err(misfit), Err(Refused::Misfits(misfits))) => {
-            return Err(to_problem(Refused::Misfits([vec![misfit], misfits].concat())));
+            return Err(Refused::Misfits([vec![misfit], misfits].concat()).into());
         }
-        (Err(misfit), _) => return Err(to_problem(Refused::Misfits(vec![misfit]))),
-        (_, Err(refused)) => return Err(to_problem(refused)),
+        (Err(misfit), _) => return Err(Refused::Misfits(vec![misfit]).into()),
+        (_, Err(refused)) => return Err(refused.into()),
     };
     gateway.submit(&call.changes(id)?, command, &id.stream()).await
 }
@@ -54,15 +54,11 @@ pub(super) async fn change_own(gateway: &Gateway, call: &Call, data: Value) -> R
 
 /// The command of this call, about the caller.
 pub(super) fn own(gateway: &Gateway, call: &Call, data: Value) -> Result<Checked, Problem> {
-    check(gateway, call, data).map_err(to_problem)
+    Ok(check(gateway, call, data)?)
 }
 
 fn check(gateway: &Gateway, call: &Call, data: Value) -> Result<Checked, Refused> {
     gateway.vocabulary.check(call.operation().name(), data)
-}
-
-fn to_problem(refused: Refused) -> Problem {
-    refused.into_problem(|misfit| FieldError::within("", misfit))
 }
 
 /// The answer to a write: the resource as the decision left it, or where the command lies; and its position in any case.

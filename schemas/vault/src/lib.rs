@@ -115,13 +115,13 @@ impl Vault {
         Ok(key.seal(subject, field, text.as_str()))
     }
 
-    /// Whether this person's first text can be sealed without waiting.
-    pub fn has_key(&self, subject: UserId) -> bool {
+    /// Whether this person has, or had, a key.
+    pub fn knows(&self, subject: UserId) -> bool {
         !matches!(self.ring.known(subject), Known::Nothing)
     }
 
-    /// Waits until this person has a key; whether that came in time. Blocks.
-    pub fn wait_for_key(&self, subject: UserId, time: Duration) -> bool {
+    /// Waits until this person is known; whether that came in time. Blocks.
+    pub fn wait_until_known(&self, subject: UserId, time: Duration) -> bool {
         self.ring.wait(subject, time, |known| !matches!(known, Known::Nothing))
     }
 
@@ -158,18 +158,14 @@ impl Vault {
         }
     }
 
-    /// Whether this person is forgotten.
-    pub fn is_erased(&self, subject: UserId) -> bool {
-        matches!(self.ring.known(subject), Known::Erased)
-    }
-
     /// Waits until this person is forgotten here; whether that came in time. Blocks.
     pub fn wait_until_erased(&self, subject: UserId, time: Duration) -> bool {
         self.ring.wait(subject, time, |known| matches!(known, Known::Erased))
     }
 
     /// Forgets a person, in memory only: elsewhere a record does that ([`erasure`]).
-    pub fn forget(&self, subject: UserId) {
+    #[cfg(test)]
+    pub(crate) fn forget(&self, subject: UserId) {
         self.ring.forget(subject);
     }
 }
@@ -228,7 +224,8 @@ mod tests {
         let vault = Vault::in_memory().expect("a vault");
         let sealed = name(&vault, ANNA, "Anna");
         vault.forget(ANNA);
-        assert!(vault.is_erased(ANNA) && !vault.is_erased(BERT));
+        let is_erased = |subject| vault.wait_until_erased(subject, Duration::ZERO);
+        assert!(is_erased(ANNA) && !is_erased(BERT));
         assert_eq!(vault.open_text(ANNA, "name", &sealed), Opened::Erased);
         let again = vault.seal(ANNA, "name", &Personal::new("Anna"));
         assert!(matches!(again, Err(VaultError::Erased(ANNA))));

@@ -181,6 +181,7 @@ impl Ring {
         true
     }
 
+    #[cfg(test)]
     pub(crate) fn forget(&self, subject: UserId) {
         self.shared.lock().insert(subject, Slot::Erased);
         self.shared.changed.notify_all();

@@ -3,14 +3,16 @@
 //!
 //! Nothing here may tell whether an address has an account, but for whoever tries to register it.
 
+mod forms;
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use factfold_projections::{Credentials, Page, PageRequest, Projection, UserFilter};
 use factfold_schemas::{
-    codec::{Named as _, encode},
+    codec::{self, Named as _, encode},
     email::NormalEmail,
     ids::{self, EmailId, SessionId, StreamId, UserId},
-    json::{Misfit, Validator},
+    json::Misfit,
     personal::Personal,
     record::{Answer, Reply},
     rejection::{Reject as _, Rejection},
@@ -22,10 +24,11 @@ use factfold_schemas::{
 };
 use factfold_vault::{Opened, Unprotected, Vault};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub(crate) use self::forms::{Forms, Login, NewPassword, Refreshing, Registration};
 use crate::{
     access::{ACCESS_TIME, Caller, InvalidToken},
     freshness::failed,
@@ -42,54 +45,6 @@ const KEY_TIME: Duration = Duration::from_secs(1);
 /// How long an erasure may take to have come to every key that this gateway knows.
 const ERASE_TIME: Duration = Duration::from_secs(5);
 
-/// What somebody says who wants an account.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Registration {
-    /// The address with which the user will log in.
-    #[schemars(length(min = 3, max = 254))]
-    pub(crate) email: String,
-    /// What the user is called.
-    #[schemars(length(min = 1, max = 200))]
-    pub(crate) name: String,
-    /// 8 to 128 characters that are not easy to guess.
-    #[schemars(length(min = 8, max = 128))]
-    pub(crate) password: String,
-}
-
-/// What somebody says who wants to come in.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Login {
-    /// The address of the account.
-    #[schemars(length(min = 3, max = 254))]
-    pub(crate) email: String,
-    /// Its password.
-    #[schemars(length(min = 1, max = 128))]
-    pub(crate) password: String,
-}
-
-/// What somebody says who wants to go on.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Refreshing {
-    /// The refresh token, as it was given last.
-    #[schemars(length(min = 1, max = 4096))]
-    pub(crate) refresh_token: String,
-}
-
-/// What somebody says who wants another password.
-#[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewPassword {
-    /// The present password.
-    #[schemars(length(min = 1, max = 128))]
-    pub(crate) current_password: String,
-    /// The one that it is to be: 8 to 128 characters that are not easy to guess.
-    #[schemars(length(min = 8, max = 128))]
-    pub(crate) new_password: String,
-}
-
 /// What somebody gets who is let in (RFC 6749).
 #[derive(Clone, Serialize, JsonSchema)]
 pub(crate) struct Tokens {
@@ -103,16 +58,6 @@ pub(crate) struct Tokens {
     pub(crate) refresh_token: String,
 }
 
-/// What somebody says where a password is among it: no command, so not in the vocabulary.
-pub(crate) fn read<B: DeserializeOwned + JsonSchema>(said: Value) -> Result<B, Problem> {
-    let misfits = Validator::of::<B>().misfits(&said);
-    if !misfits.is_empty() {
-        return Err(invalid(&misfits));
-    }
-    // What no schema can say. The error must not repeat what was said.
-    serde_json::from_value(said).map_err(|_| Problem::new("invalid-fields", "the body does not fit"))
-}
-
 impl Gateway {
     /// Makes an account, and waits until its address is claimed: then its user can log in at once.
     pub(crate) async fn register(&self, write: &Write, asked: Registration) -> Result<Submitted, Problem> {
@@ -124,9 +69,7 @@ impl Gateway {
         ];
         refuse(misfits)?;
         let user = write.creates::<ids::User>()?;
-        // Of the request's own id: a repeat under its key is the same command, to the byte.
-        let salt = self.vault.salt(&format!("password {}", write.identity.of_entry(0).command_id()));
-        let password_hash = self.passwords.hash(&asked.password, salt).await?;
+        let password_hash = self.hashed(write, &asked.password).await?;
         let register = RegisterUser {
             email: Personal::new(asked.email),
             name: Personal::new(asked.name),
@@ -227,8 +170,7 @@ impl Gateway {
         if !self.try_password(write, email_id, Some(&credentials), password, from).await? {
             return Err(invalid(&[Misfit::new("/current_password", "is not your password")]));
         }
-        let salt = self.vault.salt(&format!("password {}", write.identity.of_entry(0).command_id()));
-        let password_hash = self.passwords.hash(&asked.new_password, salt).await?;
+        let password_hash = self.hashed(write, &asked.new_password).await?;
         let change = ChangePassword { password_hash, password_number: credentials.password_number };
         self.submit(write, checked(&Command::ChangePassword(change)), &user.stream()).await
     }
@@ -267,6 +209,13 @@ impl Gateway {
         Ok(users)
     }
 
+    /// The hash of a new password. Its salt is made of the request's own id: a repeat under its key is the same command, to the
+    /// byte.
+    async fn hashed(&self, write: &Write, password: &str) -> Result<String, Problem> {
+        let salt = self.vault.salt(&format!("password {}", write.identity.of_entry(0).command_id()));
+        self.passwords.hash(password, salt).await
+    }
+
     /// The command, with what it says about this person sealed.
     async fn protected(&self, subject: UserId, command: Command) -> Result<Command, Problem> {
         let vault = Arc::clone(&self.vault);
@@ -278,30 +227,31 @@ impl Gateway {
         })?
     }
 
-    /// Somebody who has registered a moment ago, through another gateway, has a key that is not known here yet.
-    pub(crate) async fn learn_key(&self, command: &Checked, stream: &StreamId) {
-        let Some(subject) = said_about(command, stream).filter(|subject| !self.vault.has_key(*subject))
-        else {
-            return;
+    /// A checked command, with what it says about a person sealed. Whoever has no key is nobody.
+    pub(crate) async fn sealed(&self, command: Checked, stream: &StreamId) -> Result<Checked, Problem> {
+        let is_personal = users::Command::PERSONAL.contains(&command.type_name);
+        let Some(subject) = UserId::of_stream(stream.as_str()).filter(|_| is_personal) else {
+            return Ok(command);
         };
-        let vault = Arc::clone(&self.vault);
-        let waited = tokio::task::spawn_blocking(move || vault.wait_for_key(subject, KEY_TIME));
-        // Whether it came is seen when it is used.
-        drop(waited.await);
-    }
-
-    /// A checked command of the users service, sealed. Whoever has no key yet is nobody.
-    pub(crate) fn sealed(&self, command: Checked, stream: &StreamId) -> Result<Checked, Problem> {
-        let Some(subject) = said_about(&command, stream) else { return Ok(command) };
-        if !self.vault.has_key(subject) {
+        if !self.knows(subject).await {
             return Err(not_found());
         }
-        let decoded =
-            factfold_schemas::codec::decode(command.type_name, &command.value).map_err(|error| {
-                tracing::error!(%error, "a checked command cannot be read");
-                Problem::new("internal-error", "the command could not be sealed")
-            })?;
+        let decoded = codec::decode(command.type_name, &command.value).map_err(|error| {
+            tracing::error!(%error, "a checked command cannot be read");
+            Problem::new("internal-error", "the command could not be sealed")
+        })?;
         protect(&self.vault, subject, decoded).map(|command| checked(&command))
+    }
+
+    /// Whether this person has, or had, a key. Who has registered a moment ago, through another gateway, is known here a
+    /// moment later.
+    async fn knows(&self, subject: UserId) -> bool {
+        if self.vault.knows(subject) {
+            return true;
+        }
+        let vault = Arc::clone(&self.vault);
+        let waiting = tokio::task::spawn_blocking(move || vault.wait_until_known(subject, KEY_TIME));
+        waiting.await.unwrap_or(false)
     }
 
     /// What a reply of the users service says about a person, opened for whoever asked.
@@ -314,12 +264,12 @@ impl Gateway {
     }
 
     fn opened(&self, user: User) -> User {
-        let open = |field, text: Option<Personal>| match self.vault.open_text(user.id, field, &text?) {
+        let open = |field, text: &Option<Personal>| match self.vault.open_text(user.id, field, text.as_ref()?)
+        {
             Opened::Text(text) => Some(Personal::new(text)),
             Opened::Erased | Opened::Unreadable => None,
         };
-        let (email, name) = (open("email", user.email.clone()), open("name", user.name.clone()));
-        User { email, name, ..user }
+        User { email: open("email", &user.email), name: open("name", &user.name), ..user }
     }
 
     /// Whether this is the password. That it was tried is a fact, and too many wrong ones are refused.
@@ -391,11 +341,6 @@ impl Gateway {
         let expires_in = ACCESS_TIME.as_secs();
         Ok(Tokens { access_token, token_type: "Bearer", expires_in, refresh_token })
     }
-}
-
-/// The person about whom this command says something, if it does.
-fn said_about(command: &Checked, stream: &StreamId) -> Option<UserId> {
-    UserId::of_stream(stream.as_str()).filter(|_| command.type_name == "UpdateProfile")
 }
 
 fn protect(vault: &Vault, subject: UserId, mut command: Command) -> Result<Command, Problem> {
