@@ -1,7 +1,7 @@
 //! `/v1/commands`: CloudEvents in all three modes, checked whole.
 
 use factfold_schemas::{
-    ids::{GoodsId, OrderId},
+    ids::{GoodsId, OrderId, UserId},
     position::Position,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -84,6 +84,23 @@ async fn one_bad_entry_refuses_the_whole_batch_and_all_that_is_wrong_is_named() 
         ["#/3/data/colour", "#/3/data/delta", "#/3/data/reason", "#/4/subject", "#/4/surplus"]
     );
     // What is stored next is the first that is stored at all.
+    post(&gateway, STRUCTURED, &event("next")).send().await.expect("an answer");
+    assert_eq!(stack.decider.seen(1).await[0].header.id, "next");
+}
+
+/// What is said about a person is sealed before it is stored: of whom nobody has heard, nothing can be.
+#[tokio::test]
+async fn of_nobody_nothing_is_stored_and_the_document_says_so() {
+    let stack = Stack::start().await;
+    let gateway = stack.gateway().await;
+    let mut entry = event("x");
+    entry["type"] = json!("UpdateProfile");
+    entry["subject"] = json!(UserId::generate().stream());
+    entry["data"] = json!({ "name": "Nobody" });
+    let (status, name, _) = problem(post(&gateway, BATCH, &json!([event("y"), entry]))).await;
+    assert_eq!((status, name.as_str()), (404, "user-not-found"));
+    let (_, document) = read(gateway.get("/openapi.json").send().await.expect("an answer")).await;
+    assert!(document["paths"]["/v1/commands"]["post"]["responses"]["404"].is_object());
     post(&gateway, STRUCTURED, &event("next")).send().await.expect("an answer");
     assert_eq!(stack.decider.seen(1).await[0].header.id, "next");
 }

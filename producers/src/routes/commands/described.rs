@@ -100,6 +100,10 @@ pub(in crate::routes) fn send(components: &mut Components) -> Description {
             "body-too-large",
             "unsupported-media-type",
             "invalid-fields",
+            // What is said about a person is sealed before it is stored, which not everybody's can be.
+            "user-not-found",
+            "user-not-active",
+            "invalid-name",
             "not-implemented",
             "storage-unavailable",
             "outcome-unknown",
