@@ -80,7 +80,7 @@ pub fn decode<M: Message>(name: &str, value: &[u8]) -> Result<M, DecodeError> {
         .map_err(|error| DecodeError::Invalid { name: name.to_owned(), error })
 }
 
-/// The JSON value of a message; its type is [`Message::type_name`].
+/// The JSON value of a message; its type is [`Named::type_name`].
 pub fn encode<M: Message>(message: &M) -> Vec<u8> {
     // serde writes a variant that holds a struct as `{"Name":{…}}`: what is inside is the value.
     let mut json = serde_json::to_vec(message).expect("messages are structs of plain data");
