@@ -14,7 +14,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const METRICS: [(Kind, &str, &str); 26] = [
+const METRICS: [(Kind, &str, &str); 27] = [
     (Gauge, "factfold_lag_records", "Records of a partition that the workers' group has not decided yet."),
     (Gauge, "factfold_kafka_up", "1 while Kafka answers, 0 while it does not."),
     (Counter, "factfold_records_total", "Records that a group of workers has taken in."),
@@ -38,6 +38,11 @@ const METRICS: [(Kind, &str, &str); 26] = [
     (Counter, "factfold_http_refused_total", "Requests refused because of load, by reason."),
     (Gauge, "factfold_http_waiting", "Requests that wait for a decision or a read model."),
     (Gauge, "factfold_http_connections", "Open connections."),
+    (
+        Counter,
+        "factfold_issuer_asked_total",
+        "Times another issuer of tokens was asked for its keys, by whether it answered.",
+    ),
     (Histogram, "factfold_produce_seconds", "How long Kafka takes to store a command."),
     (Gauge, "factfold_projection_lag_offsets", "Offsets that a projection has not folded yet."),
     (Counter, "factfold_projection_records_total", "Records that a projection has folded."),

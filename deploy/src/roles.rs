@@ -184,6 +184,8 @@ impl Roles {
         let vault = self.vault().await?;
         let settings = factfold_producers::Settings {
             tls: self.settings.tls()?.map(Arc::new),
+            issuer: self.settings.issuer()?,
+            proxies: self.settings.proxies()?,
             waiting_max: self.settings.waiting_max,
             ..factfold_producers::Settings::new(keys, vault)
         };

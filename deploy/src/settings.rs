@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use factfold_consumers::worker;
-use factfold_producers::Tls;
+use factfold_producers::{Proxies, Tls, access::TrustedIssuer};
 use factfold_schemas::{command::NOT_BEFORE_MAX, kafka::Cluster, topics::Namespace};
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -111,6 +111,15 @@ pub struct Settings {
     pub key_file: Option<PathBuf>,
     /// The secrets that seal personal data.
     pub sealing_file: Option<PathBuf>,
+    /// Another issuer whose access tokens are good here (OpenID Connect): its URL, as its tokens name it in `iss`.
+    pub oidc_issuer: Option<String>,
+    /// What `aud` of its tokens says when they are for this installation.
+    pub oidc_audience: Option<String>,
+    /// Where its tokens name their bearer's roles: a claim, or a JSON pointer that begins with `/`.
+    pub oidc_roles_claim: String,
+    /// The proxies before the HTTP API, as addresses and networks with commas between: what they say in `X-Forwarded-For` is
+    /// believed.
+    pub trusted_proxies: String,
     /// The certificate of the HTTP API in PEM, with those that lead up to its issuer's. Then it speaks TLS.
     pub tls_cert_file: Option<PathBuf>,
     /// The private key of that certificate, in PEM. Both files are read again when they change.
@@ -145,6 +154,10 @@ impl Default for Settings {
             log_format: LogFormat::Auto,
             key_file: None,
             sealing_file: None,
+            oidc_issuer: None,
+            oidc_audience: None,
+            oidc_roles_claim: "roles".to_owned(),
+            trusted_proxies: String::new(),
             tls_cert_file: None,
             tls_key_file: None,
         }
@@ -241,6 +254,8 @@ impl Settings {
         if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
             bail!("one of tls_cert_file and tls_key_file is set: set both, or neither");
         }
+        self.issuer()?;
+        self.proxies()?;
         if self.transaction_timeout_ms > self.session_timeout_ms {
             bail!(
                 "transaction_timeout_ms ({}) is longer than session_timeout_ms ({}): an open transaction of a dead worker \
@@ -256,6 +271,24 @@ impl Settings {
     pub fn tls(&self) -> Result<Option<Tls>> {
         let files = self.tls_cert_file.as_deref().zip(self.tls_key_file.as_deref());
         Ok(files.map(|(certificate, key)| Tls::load(certificate, key)).transpose()?)
+    }
+
+    /// Another issuer whose access tokens are good here.
+    pub fn issuer(&self) -> Result<Option<TrustedIssuer>> {
+        let Some(url) = &self.oidc_issuer else {
+            if self.oidc_audience.is_some() {
+                bail!("oidc_audience is set, but oidc_issuer is not: set both, or neither");
+            }
+            return Ok(None);
+        };
+        let audience = self.oidc_audience.as_deref().unwrap_or_default();
+        let issuer = TrustedIssuer::new(url, audience, &self.oidc_roles_claim);
+        Ok(Some(issuer.map_err(|error| anyhow!("oidc_issuer, oidc_audience: {error}"))?))
+    }
+
+    /// The proxies before the HTTP API.
+    pub fn proxies(&self) -> Result<Proxies> {
+        self.trusted_proxies.parse().map_err(|error| anyhow!("trusted_proxies: {error}"))
     }
 
     /// The Kafka cluster.
@@ -485,6 +518,13 @@ mod tests {
         assert!(refusal("turns = 0", &[]).contains("1 or more"));
         assert!(refusal("order_expiry_ms = 0", &[]).contains("a year"));
         assert!(refusal("", &[("FACTFOLD_TLS_KEY_FILE", "/a/key")]).contains("both, or neither"));
+        assert!(refusal("oidc_audience = \"shop\"", &[]).contains("both, or neither"));
+        let unaimed = refusal("oidc_issuer = \"https://id.example.org\"", &[]);
+        assert!(unaimed.contains("oidc_audience") && unaimed.contains("audience of the issuer"), "{unaimed}");
+        assert!(
+            refusal("oidc_issuer = \"http://example.org\"\noidc_audience = \"a\"", &[]).contains("https://")
+        );
+        assert!(refusal("trusted_proxies = \"nginx\"", &[]).contains("\"nginx\" is no network"));
         assert!(refusal("transaction_timeout_ms = 60000", &[]).contains("longer than session_timeout_ms"));
     }
 

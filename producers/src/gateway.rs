@@ -93,6 +93,9 @@ pub enum StartError {
     /// A task of the gateway ended.
     #[error("a task of the gateway ended: {0}")]
     Task(#[from] tokio::task::JoinError),
+    /// Nobody's certificate can be checked.
+    #[error("the machine's list of certificate authorities: {0}")]
+    Roots(#[source] io::Error),
     /// The listener cannot be used.
     #[error("the listener: {0}")]
     Listener(#[from] io::Error),
@@ -127,8 +130,12 @@ impl Gateway {
         let events = Events::new(&cluster);
         let connected = tokio::task::spawn_blocking(move || connect(&cluster, unstored_max, store_time));
         let (writer, replies, revocations) = connected.await??;
+        let mut access = Access::new(settings.keys.clone(), revocations);
+        if let Some(issuer) = settings.issuer.clone() {
+            access = access.trusting(issuer, settings.vault.clone()).map_err(StartError::Roots)?;
+        }
         Ok(Self(Arc::new(Parts {
-            access: Access::new(settings.keys.clone(), revocations),
+            access,
             vault: settings.vault.clone(),
             passwords: Passwords::new(),
             forms: Forms::new(),

@@ -22,6 +22,7 @@ mod live;
 mod observing;
 mod own_writes;
 pub mod passwords;
+mod peer;
 pub mod problems;
 mod reading;
 mod replies;
@@ -35,5 +36,6 @@ mod vocabulary;
 mod writer;
 
 pub use gateway::{Gateway, StartError};
+pub use peer::{NoNetwork, Proxies};
 pub use settings::{BATCH_MAX, BODY_BYTES_MAX, Settings};
 pub use tls::{Tls, TlsError};

@@ -3,7 +3,7 @@
 
 use std::{convert::Infallible, future::Future, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request, http::Extensions, response::Response};
+use axum::{Router, body::Body, extract::Request, response::Response};
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use crate::gateway::Gateway;
+use crate::{gateway::Gateway, peer::Peer};
 
 /// How long requests under way may still wait for their decision after the gateway was told to stop.
 const DECIDE_TIME: Duration = Duration::from_secs(1);
@@ -53,7 +53,7 @@ pub(crate) async fn serve(
             Some(_) = connections.join_next() => {}
             (stream, place) = accept(&listener, &places) => {
                 let (gateway, http, router) = (gateway.clone(), http.clone(), router.clone());
-                let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
+                let peer = stream.peer_addr().ok().map(|address| address.ip());
                 connections.spawn(async move {
                     prepare(&stream, gateway.settings.reader_patience);
                     match gateway.settings.tls.as_ref().map(|tls| tls.acceptor()) {
@@ -124,13 +124,19 @@ async fn connection(
     gateway: &Gateway,
     http: &auto::Builder<TokioExecutor>,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    peer: Option<Peer>,
+    peer: Option<IpAddr>,
     router: Router,
 ) {
     let gauge = metrics::gauge!("factfold_http_connections");
     gauge.increment(1);
     let (under_way, idle_time) = (watch::Sender::new(0), gateway.settings.header_time);
-    let service = service_fn(|request| answer(router.clone(), request, peer, UnderWay::new(&under_way)));
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        if let Some(address) = peer {
+            let peer = Peer::new(address, request.headers(), &gateway.settings.proxies);
+            request.extensions_mut().insert(peer);
+        }
+        answer(router.clone(), request, UnderWay::new(&under_way))
+    });
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
@@ -158,13 +164,9 @@ async fn connection(
 
 async fn answer(
     router: Router,
-    mut request: hyper::Request<Incoming>,
-    peer: Option<Peer>,
+    request: hyper::Request<Incoming>,
     under_way: UnderWay,
 ) -> Result<Response, Infallible> {
-    if let Some(peer) = peer {
-        request.extensions_mut().insert(peer);
-    }
     let response = router.oneshot(request.map(Body::new) as Request).await?;
     // It is under way until its body has been sent.
     Ok(response.map(|body| {
@@ -173,17 +175,6 @@ async fn answer(
             frame
         }))
     }))
-}
-
-/// Who is at the other end of a connection: the client, or a proxy before it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(IpAddr);
-
-impl Peer {
-    /// The address from which this request came.
-    pub(crate) fn of(extensions: &Extensions) -> Option<IpAddr> {
-        extensions.get::<Self>().map(|peer| peer.0)
-    }
 }
 
 /// A request of a connection, from its head on until its answer has been sent.

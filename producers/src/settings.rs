@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use factfold_vault::Vault;
 
-use crate::{access::Keys, tls::Tls};
+use crate::{
+    access::{Keys, TrustedIssuer},
+    peer::Proxies,
+    tls::Tls,
+};
 
 /// The largest body of a request, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -27,10 +31,14 @@ pub(crate) const HISTORY_TIME: Duration = Duration::from_secs(3);
 pub struct Settings {
     /// The keys of access tokens.
     pub keys: Arc<Keys>,
+    /// Another issuer whose access tokens are good here.
+    pub issuer: Option<TrustedIssuer>,
     /// What seals personal data, and opens it.
     pub vault: Arc<Vault>,
     /// The listener's certificate; without one, whoever is in between can read along.
     pub tls: Option<Arc<Tls>>,
+    /// The proxies before this gateway, that are believed when they say for whom they ask.
+    pub proxies: Proxies,
     /// How many requests may wait at once, for a decision or for a read model; beyond, they are refused with 503.
     pub waiting_max: usize,
     /// How many connections may be open at once; beyond, new ones wait in the kernel's queue.
@@ -60,8 +68,10 @@ impl Settings {
     pub fn new(keys: Keys, vault: Arc<Vault>) -> Self {
         Self {
             keys: Arc::new(keys),
+            issuer: None,
             vault,
             tls: None,
+            proxies: Proxies::default(),
             waiting_max: 1024,
             connections_max: 4096,
             unstored_max: 10_000,

@@ -3,6 +3,7 @@
 
 mod balancer;
 mod binary;
+mod certificates;
 mod cli;
 mod concurrency;
 mod disk;
@@ -23,6 +24,7 @@ mod kill_points;
 mod live;
 mod load;
 mod open_transaction;
+mod openid;
 mod outage;
 mod overload;
 mod plain_client;

@@ -2,8 +2,7 @@
 //! it is. The certificates are made here.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
 };
 
@@ -11,59 +10,17 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use factfold::stack::{SecureListener, StackOptions, Throwaway};
 use factfold_producers::access::Role;
 use factfold_schemas::ids::UserId;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tempfile::TempDir;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::{binary::binary, installation::Installation, system::Client, walk::walk, world::PATIENCE};
+use crate::{
+    binary::binary, certificates::Certificates, installation::Installation, system::Client, walk::walk,
+    world::PATIENCE,
+};
 
 const USER: &str = "shop";
 const PASSWORD: &str = "correct-horse";
-
-/// Certificates of an issuer of our own, in files.
-struct Certificates(TempDir);
-
-impl Certificates {
-    fn new() -> Self {
-        let made = Self(Installation::folder());
-        for name in ["server", "http", "other"] {
-            made.issue(name);
-        }
-        made
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).expect("a file")
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("a file");
-    }
-
-    /// A certificate for this machine, its key, and the certificate of their new issuer.
-    fn issue(&self, name: &str) {
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // OpenSSL takes a certificate whose subject is its issuer for one that signed itself.
-        authority.distinguished_name.push(DnType::CommonName, format!("the issuer of {name}"));
-        let authority_key = KeyPair::generate().expect("a key");
-        let root = authority.self_signed(&authority_key).expect("a certificate").pem();
-        let issuer = Issuer::new(authority, authority_key);
-        let key = KeyPair::generate().expect("a key");
-        let here = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
-        let certificate = here.signed_by(&key, &issuer).expect("a certificate").pem();
-        self.write(&format!("{name}.crt"), &certificate);
-        self.write(&format!("{name}.key"), &key.serialize_pem());
-        self.write(&format!("{name}.pem"), &format!("{}{certificate}", key.serialize_pem()));
-        self.write(&format!("{name}-ca.pem"), &root);
-    }
-}
 
 /// From now on this PostgreSQL takes nobody without TLS. Its own user must own the key, so it writes the files itself.
 async fn require_tls(url: &str, certificates: &Certificates) {

@@ -4,7 +4,10 @@ use factfold_producers::access::Role;
 use factfold_schemas::ids::UserId;
 use serde_json::{Value, json};
 
-use crate::system::{Answer, Client, System};
+use crate::{
+    sse::Sse,
+    system::{Answer, Client, System},
+};
 
 const PASSWORD: &str = "seven odd purple teapots";
 
@@ -96,6 +99,9 @@ async fn tokens_end_with_the_password_the_role_and_the_account() {
     let id = ada.registers().await.expect(201).text("id");
     let admin = system.client(&[Role::Admin]);
     let first = ada.logs_in(PASSWORD).await.expect(201).body;
+    let accept = [("accept", "text/event-stream")];
+    let live = ada.with(&first).open(&format!("/v1/streams/user-{id}/events"), &accept).await;
+    let mut live = Sse::new(live);
 
     let password =
         json!({ "current_password": "wrong wrong wrong", "new_password": "eight odd purple teapots" });
@@ -103,6 +109,12 @@ async fn tokens_end_with_the_password_the_role_and_the_account() {
     let password = json!({ "current_password": PASSWORD, "new_password": "eight odd purple teapots" });
     ada.with(&first).put("/v1/users/me/password", password).await.expect(200);
     until_refused(&ada.with(&first)).await;
+    // What was begun with it ends, too.
+    let mut last = Value::Null;
+    while let Some(said) = live.next().await {
+        last = said;
+    }
+    assert_eq!(last["reason"], "token-revoked", "{last}");
     ada.refreshes(first["refresh_token"].as_str().expect("a token"))
         .await
         .expect_problem(401, "session-over");

@@ -60,7 +60,18 @@ pub async fn examine(system: &System) -> Result<Vec<Finding>, Failure> {
         }
     }
     findings.extend(postgres::examine(system.database()?).await);
+    findings.extend(issuer(system).await);
     Ok(findings)
+}
+
+/// Nobody can log in elsewhere while the issuer does not tell its keys.
+async fn issuer(system: &System) -> Option<Finding> {
+    // The settings are only there when they can be used.
+    let trusted = system.settings().issuer().ok().flatten()?;
+    let error = trusted.examine().await.err()?;
+    let what = format!("no keys of the issuer of access tokens: {error}");
+    let fix = "mend oidc_issuer, or the way there; SSL_CERT_FILE names other authorities than the machine's";
+    Some(Finding { out_of_reach: true, ..Finding::new("settings", what, fix) })
 }
 
 fn settings(system: &System) -> Vec<Finding> {

@@ -61,6 +61,9 @@ pub enum InvalidToken {
     /// Signed by nobody we know, for somebody else, or no token at all.
     #[error("the access token is not valid here")]
     Invalid,
+    /// Its issuer has not told its keys, so nobody can say.
+    #[error("the issuer of the access token cannot be asked for its keys now")]
+    Unknown,
 }
 
 /// `aud` of every refresh token.
@@ -281,11 +284,7 @@ impl Keys {
     fn check<C: DeserializeOwned>(&self, token: &str, validation: &Validation) -> Result<C, InvalidToken> {
         let kid = decode_header(token).ok().and_then(|header| header.kid).ok_or(InvalidToken::Invalid)?;
         let checking = self.checking.iter().find(|c| c.kid == kid).ok_or(InvalidToken::Invalid)?;
-        let decoded = decode::<C>(token, &checking.key, validation).map_err(|error| match error.kind() {
-            ErrorKind::ExpiredSignature => InvalidToken::Expired,
-            _ => InvalidToken::Invalid,
-        })?;
-        Ok(decoded.claims)
+        Ok(decode::<C>(token, &checking.key, validation).map_err(|error| refusal(&error))?.claims)
     }
 
     /// The public keys, as a JSON Web Key Set (RFC 7517, RFC 8037).
@@ -315,8 +314,16 @@ fn validation(audience: &str) -> Validation {
     validation
 }
 
+/// What the bearer may know of it.
+pub(super) fn refusal(error: &jsonwebtoken::errors::Error) -> InvalidToken {
+    match error.kind() {
+        ErrorKind::ExpiredSignature => InvalidToken::Expired,
+        _ => InvalidToken::Invalid,
+    }
+}
+
 /// RFC 7519: not accepted on or after that second. The library still takes the second itself.
-fn in_time(expires: u64) -> Result<(), InvalidToken> {
+pub(super) fn in_time(expires: u64) -> Result<(), InvalidToken> {
     if expires > get_current_timestamp() { Ok(()) } else { Err(InvalidToken::Expired) }
 }
 

@@ -1,15 +1,17 @@
-//! Access: who calls, and what they may do. A token is checked once; until it expires its caller is remembered under the
-//! token's hash, so that a signature costs nothing beside a command.
+//! Access: who calls, and what they may do. A token is checked once; until it expires (another issuer's: for as long as its
+//! keys are) its caller is remembered under the token's hash, so that a signature costs nothing beside a command.
 //!
 //! It must never log a token, never trust a claim before its signature, and never decide ownership: that is the
 //! decider's.
 
 pub(crate) mod attempts;
+mod issuer;
 mod keys;
 mod operations;
 mod revocations;
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -24,13 +26,17 @@ use factfold_schemas::{
     command::Auth,
     ids::{SessionId, UserId},
 };
+use factfold_vault::Vault;
 use jiff::Timestamp;
+use jsonwebtoken::get_current_timestamp;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
+use self::issuer::{Issuer, KEYS_TIME};
 pub(crate) use self::keys::TICKET_TIME;
 pub(crate) use self::revocations::Revocations;
 pub use self::{
+    issuer::{TrustedIssuer, UntrustedIssuer},
     keys::{InvalidToken, Keys, KeysError},
     operations::{Operation, Who},
 };
@@ -117,13 +123,30 @@ impl Caller {
 #[derive(Debug)]
 pub(crate) struct Access {
     pub(crate) keys: Arc<Keys>,
-    known: Cache<[u8; 32], Caller>,
+    issuer: Option<Arc<Issuer>>,
+    known: Cache<[u8; 32], Known>,
     revocations: Revocations,
+}
+
+/// Whose token was checked, and until when that is remembered, in seconds since 1970.
+#[derive(Debug, Clone)]
+struct Known {
+    caller: Caller,
+    until: u64,
 }
 
 impl Access {
     pub(crate) fn new(keys: Arc<Keys>, revocations: Revocations) -> Self {
-        Self { keys, known: Cache::new(TOKENS_MAX), revocations }
+        Self { keys, issuer: None, known: Cache::new(TOKENS_MAX), revocations }
+    }
+
+    /// Takes the tokens of this issuer, too. It is asked for its keys beside, so that they are there before the first token,
+    /// and a name that is wrong stands in the log.
+    pub(crate) fn trusting(self, issuer: TrustedIssuer, vault: Arc<Vault>) -> io::Result<Self> {
+        let issuer = Arc::new(Issuer::new(issuer, vault)?);
+        let asked = issuer.clone();
+        tokio::spawn(async move { asked.ask().await });
+        Ok(Self { issuer: Some(issuer), ..self })
     }
 
     /// The public keys, as a JSON Web Key Set.
@@ -132,24 +155,31 @@ impl Access {
     }
 
     /// The caller whose token this is.
-    pub(crate) fn check(&self, token: &str) -> Result<Caller, InvalidToken> {
-        let caller = self.verify(token)?;
+    pub(crate) async fn check(&self, token: &str) -> Result<Caller, InvalidToken> {
+        let caller = self.verify(token).await?;
         if self.revocations.include(&caller) { Err(InvalidToken::Revoked) } else { Ok(caller) }
     }
 
-    fn verify(&self, token: &str) -> Result<Caller, InvalidToken> {
-        let hash: [u8; 32] = Sha256::digest(token).into();
-        if let Some(caller) = self.known.get(&hash) {
-            return if caller.expires > jsonwebtoken::get_current_timestamp() {
-                Ok(caller)
-            } else {
-                self.known.remove(&hash);
-                Err(InvalidToken::Expired)
-            };
+    /// Ready once this caller's token is good no more, before its time: whatever goes on in the caller's name ends then.
+    pub(crate) async fn revoked(&self, caller: &Caller) {
+        self.revocations.come_to(caller).await;
+    }
+
+    async fn verify(&self, token: &str) -> Result<Caller, InvalidToken> {
+        let (hash, now): ([u8; 32], _) = (Sha256::digest(token).into(), get_current_timestamp());
+        if let Some(known) = self.known.get(&hash).filter(|known| known.until > now) {
+            return Ok(known.caller);
         }
-        let caller = self.keys.verify(token)?;
-        self.known.insert(hash, caller.clone());
-        Ok(caller)
+        let known = match (self.keys.verify(token), &self.issuer) {
+            (Ok(caller), _) => Known { until: caller.expires, caller },
+            (Err(InvalidToken::Invalid), Some(issuer)) => {
+                let caller = issuer.verify(token).await?;
+                Known { until: caller.expires.min(now + KEYS_TIME.as_secs()), caller }
+            }
+            (Err(error), _) => return Err(error),
+        };
+        self.known.insert(hash, known.clone());
+        Ok(known.caller)
     }
 
     /// A ticket in the name of this caller.
@@ -159,7 +189,7 @@ impl Access {
 
     /// The caller of this request; `None` when it does not say who it is. A token that is there must be valid, also where
     /// none is needed.
-    fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+    async fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
         let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
         let token = value
             .to_str()
@@ -170,7 +200,10 @@ impl Access {
         let Some(token) = token else {
             return Err(challenge("the header Authorization must be `Bearer <token>`"));
         };
-        self.check(token).map(Some).map_err(|error| challenge(&error.to_string()))
+        self.check(token).await.map(Some).map_err(|error| match error {
+            InvalidToken::Unknown => Problem::new("issuer-unavailable", error.to_string()).retry_after(5),
+            error => challenge(&error.to_string()),
+        })
     }
 }
 
@@ -220,7 +253,7 @@ impl OptionalFromRequestParts<Gateway> for Caller {
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Option<Self>, Problem> {
         match parts.extensions.get::<Self>() {
             Some(redeemed) => Ok(Some(redeemed.clone())),
-            None => gateway.access.caller(&parts.headers),
+            None => gateway.access.caller(&parts.headers).await,
         }
     }
 }
@@ -249,22 +282,23 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_remembered_token_still_expires() {
+    #[tokio::test]
+    async fn a_remembered_token_still_expires() {
         let folder = tempfile::tempdir().expect("a folder");
         let keys = Arc::new(Keys::load_or_create(&folder.path().join("key.pem")).expect("keys"));
         let access = Access::new(keys.clone(), Revocations::none());
         let user = UserId::generate();
-        let token = keys.issue(user, &[Role::Customer], Duration::from_secs(60)).expect("a token");
-        let caller = access.check(&token).expect("a caller");
+        let token = keys.issue(user, &[Role::Customer], Duration::from_secs(1)).expect("a token");
+        let caller = access.check(&token).await.expect("a caller");
         assert_eq!(caller.user, user);
         assert!(caller.is(Role::Customer) && !caller.is(Role::Merchant));
+        assert_eq!(access.check(&token).await, Ok(caller.clone()), "remembered");
 
-        let hash: [u8; 32] = Sha256::digest(&token).into();
-        access.known.insert(hash, Caller { expires: 1, ..caller });
-        assert!(matches!(access.check(&token), Err(InvalidToken::Expired)));
-        // The token itself is good: only what was remembered had ended.
-        assert!(access.check(&token).is_ok());
+        // What is remembered says who it is, and not that it still is.
+        while caller.expires > get_current_timestamp() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(access.check(&token).await, Err(InvalidToken::Expired));
     }
 
     #[test]

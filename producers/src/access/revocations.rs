@@ -27,6 +27,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
 };
+use tokio::sync::watch;
 
 use super::{ACCESS_TIME, Caller};
 
@@ -40,6 +41,8 @@ const MEMORY_TIME: Duration = ACCESS_TIME.saturating_add(Duration::from_secs(60)
 /// What makes tokens void.
 pub(crate) struct Revocations {
     seen: Arc<Mutex<Seen>>,
+    /// Changes whenever something is seen.
+    news: watch::Sender<()>,
     stop: Arc<AtomicBool>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -85,27 +88,28 @@ impl Revocations {
         consumer.assign(&consumer.offsets_for_times(asked, START_TIME)?)?;
         let seen = Arc::<Mutex<Seen>>::default();
         let deadline = Instant::now() + START_TIME;
+        let news = watch::Sender::new(());
         // A partition without anything that young begins at its end, and has no position before something comes.
         while Instant::now() < deadline && !has_come_to(&consumer, &ends)? {
-            read(&consumer, &seen);
+            read(&consumer, &seen, &news);
         }
         let stop = Arc::<AtomicBool>::default();
         let thread = thread::Builder::new().name("revocations".to_owned()).spawn({
-            let (seen, stop) = (seen.clone(), stop.clone());
+            let (seen, news, stop) = (seen.clone(), news.clone(), stop.clone());
             move || {
                 while !stop.load(Ordering::Acquire) {
-                    read(&consumer, &seen);
+                    read(&consumer, &seen, &news);
                 }
             }
         });
         let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { seen, stop, thread: Some(thread) })
+        Ok(Self { seen, news, stop, thread: Some(thread) })
     }
 
     /// None, and nobody looks.
     #[cfg(test)]
     pub(crate) fn none() -> Self {
-        Self { seen: Arc::default(), stop: Arc::default(), thread: None }
+        Self { seen: Arc::default(), news: watch::Sender::new(()), stop: Arc::default(), thread: None }
     }
 
     /// Whether this caller's token is void.
@@ -113,6 +117,15 @@ impl Revocations {
         let seen = lock(&self.seen);
         let since = seen.users.get(&caller.user).is_some_and(|version| caller.version < *version);
         since || caller.session.is_some_and(|session| seen.sessions.contains_key(&session))
+    }
+
+    /// Ready once this caller's token is void.
+    pub(crate) async fn come_to(&self, caller: &Caller) {
+        let mut news = self.news.subscribe();
+        while !self.include(caller) {
+            // It is ours: as long as somebody waits, it is there.
+            let _ = news.changed().await;
+        }
     }
 }
 
@@ -141,10 +154,13 @@ fn has_come_to(consumer: &BaseConsumer, ends: &[i64]) -> Result<bool, KafkaError
 }
 
 /// What comes next, if something does.
-fn read(consumer: &BaseConsumer, seen: &Mutex<Seen>) {
+fn read(consumer: &BaseConsumer, seen: &Mutex<Seen>, news: &watch::Sender<()>) {
     match consumer.poll(POLL_TIME) {
         Some(Ok(message)) => match Recorded::<Event>::read(&incoming(&message)) {
-            Ok(event) => lock(seen).add(&event, Instant::now()),
+            Ok(event) => {
+                lock(seen).add(&event, Instant::now());
+                news.send_replace(());
+            }
             Err(error) => tracing::error!(%error, "an event of the users cannot be read"),
         },
         Some(Err(error)) => tracing::warn!(%error, "following revocations"),

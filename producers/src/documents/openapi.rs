@@ -199,6 +199,9 @@ fn refusals(operation: Operation, mut names: Vec<&'static str>) -> BTreeMap<Stri
         Who::Owner => &["unauthenticated"],
         Who::Roles(_) | Who::System => &["unauthenticated", "forbidden"],
     });
+    if names.contains(&"unauthenticated") {
+        names.push("issuer-unavailable");
+    }
     let mut by_status = BTreeMap::<u16, BTreeMap<&str, &str>>::new();
     for entry in names.into_iter().filter_map(catalogue::find) {
         by_status.entry(entry.status).or_default().insert(entry.name, entry.title);

@@ -48,6 +48,7 @@ pub(crate) enum Fed {
 pub(crate) enum End {
     TooSlow,
     TokenExpired,
+    TokenRevoked,
     Stopping,
     LogUnavailable,
 }
@@ -94,9 +95,9 @@ pub(crate) async fn follow(
     };
     let (sender, receiver) = mpsc::channel(AHEAD);
     let reader = Reader { gateway: gateway.clone(), scope, filter, sender };
-    let expires = caller.expires_in();
+    let caller = caller.clone();
     tokio::spawn(async move {
-        reader.run(joined, place, scan, expires).await;
+        reader.run(joined, place, scan, &caller).await;
         drop(seat);
     });
     Ok(receiver)

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{End, Fed, Seat};
-use crate::gateway::Gateway;
+use crate::{access::Caller, gateway::Gateway};
 
 /// How long there may be no room for the last word.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -37,13 +37,14 @@ struct Mouth {
 
 impl Reader {
     /// Reads until there is a reason to end, and says which, if anybody still listens.
-    pub(super) async fn run(self, joined: Join, place: Option<Place>, scan: Option<Seat>, expires: Duration) {
+    pub(super) async fn run(self, joined: Join, place: Option<Place>, scan: Option<Seat>, caller: &Caller) {
         let sender = self.sender.clone();
         let end = tokio::select! {
             biased;
             () = sender.closed() => return,
             () = self.gateway.stops() => End::Stopping,
-            () = tokio::time::sleep(expires) => End::TokenExpired,
+            () = tokio::time::sleep(caller.expires_in()) => End::TokenExpired,
+            () = self.gateway.access.revoked(caller) => End::TokenRevoked,
             end = self.read(joined, place, scan) => end,
         };
         // Whoever does not listen any more needs no last word.

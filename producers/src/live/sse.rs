@@ -58,6 +58,7 @@ pub(crate) fn explained(end: End) -> (&'static str, &'static str) {
     match end {
         End::TooSlow => ("too-slow", "events come faster than they are read here: go on from the last id"),
         End::TokenExpired => ("token-expired", "the access token has expired: go on with a new one"),
+        End::TokenRevoked => ("token-revoked", "the access token is good no more: log in again"),
         End::Stopping => ("stopping", "this gateway stops: go on with another"),
         End::LogUnavailable => {
             ("log-unavailable", "the events cannot be read now: go on from the last id, later")
@@ -76,7 +77,7 @@ mod tests {
         let event = Fed::Event { place: place(), event: b"{\"a\":1}\n".to_vec() };
         assert_eq!(text(event), "id: 4.2\ndata: {\"a\":1}\n\n");
         assert_eq!(text(Fed::Quiet { place: place() }), "id: 4.2\n\n");
-        for end in [End::TooSlow, End::TokenExpired, End::Stopping, End::LogUnavailable] {
+        for end in [End::TooSlow, End::TokenExpired, End::TokenRevoked, End::Stopping, End::LogUnavailable] {
             let text = text(Fed::End(end));
             assert!(text.starts_with("event: end\ndata: {") && text.ends_with("}\n\n"), "{text}");
             assert_eq!(text.lines().count(), 3, "{text}");

@@ -47,6 +47,7 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("internal-error", 500, "Something broke inside", "Repeat it, writes under the same Idempotency-Key. If it stays, tell the operators the time and the traceparent."),
     entry("not-implemented", 501, "Documented, but not built yet", "Leave it out; it is refused because ignoring it would give a wrong answer."),
     entry("too-many-waiting", 503, "Too many requests are waiting", "Nothing was written. Repeat it after Retry-After."),
+    entry("issuer-unavailable", 503, "The token's issuer cannot be asked now", "Repeat it after Retry-After. Tokens of this installation's own log-in are not concerned."),
     entry("storage-unavailable", 503, "Commands cannot be stored now", "Nothing was written. Repeat it after Retry-After."),
     entry("too-many-readers", 503, "Too many read events already", "Repeat it after Retry-After, or ask another gateway."),
     entry("log-unavailable", 503, "Events cannot be read now", "Repeat it after Retry-After."),
@@ -128,7 +129,7 @@ pub(super) fn title_of(name: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use factfold_schemas::{goods, orders, rejection::Common};
+    use factfold_schemas::{goods, orders, rejection::Common, users};
     use serde::de::DeserializeOwned;
     use serde_json::json;
 
@@ -143,7 +144,12 @@ mod tests {
 
     #[test]
     fn every_rejection_has_a_page() {
-        for names in [names_of::<goods::Rejection>(), names_of::<orders::Rejection>(), names_of::<Common>()] {
+        for names in [
+            names_of::<goods::Rejection>(),
+            names_of::<orders::Rejection>(),
+            names_of::<users::Rejection>(),
+            names_of::<Common>(),
+        ] {
             assert!(names.len() > 2);
             for name in names {
                 assert!(find(&name).is_some(), "`{name}` is missing in the catalogue");

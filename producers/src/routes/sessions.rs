@@ -12,12 +12,12 @@ use crate::{
     accounts::Tokens,
     answers,
     gateway::Gateway,
+    peer::Peer,
     problems::Answer,
     reading::{
         body::JSON,
         write::{Anonymous, Write},
     },
-    server::Peer,
 };
 
 /// `POST /v1/sessions`

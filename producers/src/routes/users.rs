@@ -20,6 +20,7 @@ use crate::{
     access::Caller,
     answers,
     gateway::Gateway,
+    peer::Peer,
     problems::{Answer, FieldError, Problem},
     reading::{
         body::{JSON, MERGE_PATCH},
@@ -27,7 +28,6 @@ use crate::{
         read::Read,
         write::{Anonymous, Write},
     },
-    server::Peer,
 };
 
 /// `POST /v1/users`

@@ -19,6 +19,7 @@ use super::{nothing_here, operation, status};
 use crate::{
     access::{Caller, Operation, Who},
     gateway::Gateway,
+    peer::Peer,
     problems::Problem,
     reading::{
         body,
@@ -30,7 +31,6 @@ use crate::{
         trace::Trace,
         write::Write,
     },
-    server::Peer,
     settings::{WAIT_DEFAULT, WAIT_MAX},
 };
 

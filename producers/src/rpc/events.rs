@@ -90,7 +90,7 @@ fn shown(event: &[u8]) -> Result<Struct, Problem> {
 fn ended(end: End) -> Status {
     let code = match end {
         End::TooSlow => Code::ResourceExhausted,
-        End::TokenExpired => Code::Unauthenticated,
+        End::TokenExpired | End::TokenRevoked => Code::Unauthenticated,
         End::Stopping | End::LogUnavailable => Code::Unavailable,
     };
     let (reason, detail) = explained(end);

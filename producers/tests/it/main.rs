@@ -5,6 +5,7 @@ mod commands;
 mod decider;
 mod documents;
 mod idempotency;
+mod issuer;
 mod limits;
 mod live;
 mod problems;

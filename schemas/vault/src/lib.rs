@@ -96,6 +96,11 @@ impl Vault {
         self.secrets.pseudonym(email)
     }
 
+    /// The pseudonym of whoever another issuer calls so: always the same, and that of no account here.
+    pub fn foreign_user(&self, issuer: &str, subject: &str) -> UserId {
+        self.secrets.foreign_user(issuer, subject)
+    }
+
     /// 16 bytes that nobody else can know, the same for the same name: a password's salt.
     pub fn salt(&self, name: &str) -> [u8; 16] {
         self.secrets.salt(name)

@@ -81,6 +81,13 @@ impl Secrets {
         EmailId::new(Uuid::new_v8(first_half(&mac)))
     }
 
+    /// See [`crate::Vault::foreign_user`].
+    pub(crate) fn foreign_user(&self, issuer: &str, subject: &str) -> UserId {
+        // No URL has a line break in it: no two pairs look the same.
+        let mac = self.0.pseudonyms.mac("user", format!("{issuer}\n{subject}").as_bytes());
+        UserId::new(Uuid::new_v8(first_half(&mac)))
+    }
+
     /// See [`crate::Vault::salt`].
     pub(crate) fn salt(&self, name: &str) -> [u8; 16] {
         first_half(&self.0.pseudonyms.mac("salt", name.as_bytes()))
