@@ -4,13 +4,15 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
+    time::Duration,
 };
 
-use serde_json::json;
-
-use crate::{binary::binary, installation::Installation, system::Client};
 use factfold_producers::access::Role;
 use factfold_schemas::ids::UserId;
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::{binary::binary, installation::Installation, system::Client, world::PATIENCE};
 
 const NAME: &str = "Ottoline Quarkenbush";
 const EMAIL: &str = "ottoline.quarkenbush@example.org";
@@ -34,6 +36,9 @@ async fn of_who_is_forgotten_no_byte_is_left() {
         .await
         .expect(201);
     let own = client.with_token(&tokens.text("access_token"));
+    let other =
+        json!({ "email": "ada@example.org", "name": "Ada Lovelace", "password": "seven odd purple teapots" });
+    nobody.post("/v1/users", other).await.expect(201);
     own.patch("/v1/users/me", json!({ "name": format!("{NAME} the Second") })).await.expect(200);
 
     // Nobody reads it in the files, not even before; and whoever may sees it.
@@ -54,6 +59,25 @@ async fn of_who_is_forgotten_no_byte_is_left() {
     }
     let text = installation.process().text();
     assert!(!text.contains(NAME) && !text.contains(EMAIL), "{text}");
+    let before = client.get("/v1/users").await.expect(200).body;
+    installation.stop().await;
+
+    // A lost PostgreSQL loses nothing, and finds nothing again: all of it is folded anew.
+    std::fs::remove_dir_all(installation.data().join("postgres")).expect("it is lost");
+    let addresses = installation.start().await;
+    let client = Client::new(addresses.http.expect("it serves"), anybody, client.token().to_owned());
+    let folded = async {
+        loop {
+            let users = client.get("/v1/users").await.expect(200).body;
+            if users == before {
+                return users;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let after = timeout(PATIENCE, folded).await.expect("the same users as before").to_string();
+    assert!(after.contains("Ada Lovelace") && !after.contains(NAME), "{after}");
+    assert_eq!(found(installation.data()), Vec::<PathBuf>::new());
     installation.stop().await;
 }
 

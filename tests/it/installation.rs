@@ -103,7 +103,7 @@ impl Installation {
     }
 
     /// SIGINT, as Ctrl-C: it stops in order.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.running.take().expect("it runs").stop().await;
     }
 
