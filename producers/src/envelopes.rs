@@ -4,7 +4,7 @@
 use factfold_schemas::{
     cloudevents::Outgoing,
     codec::data_schema,
-    command::{ATTRIBUTE_BYTES_MAX, Header, NOT_BEFORE_MAX},
+    command::{ATTRIBUTE_BYTES_MAX, Header, NOT_BEFORE_MAX, is_plain},
     ids::{GoodsId, OrderId, StreamId, UserId},
     topics::Service,
 };
@@ -157,11 +157,14 @@ enum Wrong {
     Whole(Problem),
 }
 
-/// Attributes that are unknown or too long.
+/// Attributes that are unknown, too long, or no text.
 fn surplus(entry: &Entry) -> Vec<FieldError> {
     let wrong = |(name, value): (&String, &String)| {
         if !KNOWN.contains(&name.as_str()) {
             return Some(entry.attribute_error(name, "is unknown here"));
+        }
+        if !is_plain(value) {
+            return Some(entry.attribute_error(name, "must not hold control characters"));
         }
         let too_long = value.len() > ATTRIBUTE_BYTES_MAX;
         too_long

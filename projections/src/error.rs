@@ -34,6 +34,14 @@ pub enum Error {
         /// Where, and what.
         violation: Box<Violation>,
     },
+    /// Postgres takes no row that some records give.
+    #[error("the projection {projection} stopped: {detail}")]
+    Refused {
+        /// The read model that stopped.
+        projection: Projection,
+        /// Which records, and why.
+        detail: String,
+    },
     /// The log is not the one that was folded.
     #[error("the projection {projection} stopped: {detail}")]
     LogReplaced {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use factfold_schemas::{
     command::Auth,
     money::{Currency, Money},
+    nul,
     topics::Namespace,
 };
 use jiff::Timestamp;
@@ -70,6 +71,29 @@ impl Decode<'_, Postgres> for Time {
             }
             PgValueFormat::Text => Ok(Self(value.as_str()?.parse()?)),
         }
+    }
+}
+
+/// A text, without the one character that Postgres has not got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Text<'a>(pub(crate) &'a str);
+
+impl Type<Postgres> for Text<'_> {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+}
+
+impl PgHasArrayType for Text<'_> {
+    fn array_type_info() -> PgTypeInfo {
+        <&str as PgHasArrayType>::array_type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Text<'_> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend_from_slice(nul::replaced(self.0).as_bytes());
+        Ok(IsNull::No)
     }
 }
 

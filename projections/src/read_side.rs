@@ -170,10 +170,13 @@ impl ReadSide {
         Ok(tickets::take(self.pool(), ticket, expires_at).await?)
     }
 
-    /// Whether Postgres answers.
-    pub async fn ping(&self) -> Result<(), Error> {
-        sqlx::query("SELECT 1").execute(self.pool()).await?;
-        Ok(())
+    /// The read models that do not go on: what they show is as old as the record that stopped them.
+    pub async fn stopped(&self) -> Result<Vec<Projection>, Error> {
+        let stopped = sqlx::query(
+            "SELECT projection FROM projections WHERE current AND failure IS NOT NULL ORDER BY projection",
+        );
+        let rows = stopped.fetch_all(self.pool()).await?;
+        Ok(rows.iter().map(|row| required(row, "projection")).collect::<Result<_, _>>()?)
     }
 
     fn pool(&self) -> &PgPool {

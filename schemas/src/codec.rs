@@ -16,7 +16,7 @@ use serde::{
     },
 };
 
-use crate::topics::Service;
+use crate::{nul, topics::Service};
 
 /// A family of messages (the commands of a service, say): an enum whose variants each hold one struct.
 pub trait Message:
@@ -63,6 +63,12 @@ pub enum DecodeError {
         #[source]
         error: serde_json::Error,
     },
+    /// A text that no read model can hold.
+    #[error("{name}: a text holds the character U+0000")]
+    Nul {
+        /// The message's type.
+        name: String,
+    },
 }
 
 /// Reads the message of this type from its JSON value.
@@ -78,6 +84,12 @@ pub fn decode<M: Message>(name: &str, value: &[u8]) -> Result<M, DecodeError> {
     M::deserialize(EnumAccessDeserializer::new(NamedOutside { name, json: &mut json }))
         .and_then(|message| json.end().map(|()| message))
         .map_err(|error| DecodeError::Invalid { name: name.to_owned(), error })
+}
+
+/// Reads a command of this type, which must not say what no read model can hold (see [`nul`]).
+pub fn decode_command<C: Message>(name: &str, value: &[u8]) -> Result<C, DecodeError> {
+    let command = decode(name, value)?;
+    if nul::is_in_json(value) { Err(DecodeError::Nul { name: name.to_owned() }) } else { Ok(command) }
 }
 
 /// The JSON value of a message; its type is [`Named::type_name`].

@@ -63,6 +63,12 @@ pub struct InvalidAttribute {
     pub value: String,
 }
 
+impl InvalidAttribute {
+    fn new(name: &'static str, expected: &'static str, text: &str) -> Self {
+        Self { name, expected, value: text.chars().take(100).collect() }
+    }
+}
+
 impl Header {
     /// A command's header with only what must be there.
     pub fn new(id: impl Into<String>, source: impl Into<String>) -> Self {
@@ -84,6 +90,7 @@ impl Header {
 
     /// Reads the header of the command that lies at `position`.
     pub fn read(event: &CloudEvent<'_>, position: Position) -> Result<Self, InvalidAttribute> {
+        refuse_control_characters(event)?;
         let forwarded_from = attribute(event, "commandposition", "a position")?;
         let text = |name| attribute::<String>(event, name, "a short text");
         let not_before = attribute(event, "notbefore", "an RFC 3339 time")?;
@@ -135,6 +142,23 @@ impl Header {
     }
 }
 
+/// Whether CloudEvents has such a text as an attribute: one without control characters.
+///
+/// Source: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md#type-system>
+pub fn is_plain(text: &str) -> bool {
+    !text.contains(char::is_control)
+}
+
+/// Attributes that are taken as they come. What follows from a command says them again: they are looked at here, once.
+fn refuse_control_characters(event: &CloudEvent<'_>) -> Result<(), InvalidAttribute> {
+    const TEXTS: [&str; 7] =
+        ["id", "source", "correlationid", "causationid", "traceparent", "authtype", "authid"];
+    let said = TEXTS.into_iter().filter_map(|name| Some((name, event.get(name)?)));
+    said.filter(|(_, text)| !is_plain(text))
+        .map(|(name, text)| Err(InvalidAttribute::new(name, "a text without control characters", text)))
+        .collect()
+}
+
 /// An attribute of the event, parsed, when it is there.
 pub(crate) fn attribute<T: FromStr>(
     event: &CloudEvent<'_>,
@@ -144,7 +168,7 @@ pub(crate) fn attribute<T: FromStr>(
     let Some(text) = event.get(name) else { return Ok(None) };
     match text.parse() {
         Ok(value) if text.len() <= ATTRIBUTE_BYTES_MAX => Ok(Some(value)),
-        _ => Err(InvalidAttribute { name, expected, value: text.chars().take(100).collect() }),
+        _ => Err(InvalidAttribute::new(name, expected, text)),
     }
 }
 

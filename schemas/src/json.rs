@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use strum::VariantNames as _;
 
 pub use crate::misfit::Misfit;
-use crate::{codec::data_schema, goods, money::Currency, orders, record, topics::Service, users};
+use crate::{codec::data_schema, goods, money::Currency, nul, orders, record, topics::Service, users};
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -40,7 +40,9 @@ impl Validator {
 
     /// Everything that is wrong with this value; empty when it fits.
     pub fn misfits(&self, value: &Value) -> Vec<Misfit> {
-        Misfit::all(&self.0.iter_errors(value).collect::<Vec<_>>())
+        let mut misfits = Misfit::all(&self.0.iter_errors(value).collect::<Vec<_>>());
+        misfits.extend(nul::misfits(value));
+        misfits
     }
 }
 

@@ -19,6 +19,7 @@ pub mod json;
 pub mod kafka;
 mod misfit;
 pub mod money;
+pub mod nul;
 pub mod orders;
 pub mod partitioner;
 pub mod personal;

@@ -60,6 +60,8 @@ fn sentence(kind: &Kind, error: &ValidationError<'_>) -> String {
         Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
         Kind::MinItems { limit } => format!("must have at least {limit} item(s)"),
         Kind::MaxItems { limit } => format!("must have at most {limit} items"),
+        // Where nothing may be said, every field is one too many.
+        Kind::FalseSchema => "is unknown here: remove it, or check its spelling".to_owned(),
         Kind::Format { format } if format == "uuid" => {
             format!("must be a UUID, but {} was given", shown(given))
         }
@@ -95,6 +97,6 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn child(place: &str, name: &str) -> String {
+pub(crate) fn child(place: &str, name: &str) -> String {
     format!("{place}/{}", name.replace('~', "~0").replace('/', "~1"))
 }

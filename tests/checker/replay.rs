@@ -96,7 +96,9 @@ impl<D: Decider> Replay<D> {
         let message = match decode::<D::Command>(type_name, value) {
             Ok(message) => message,
             Err(DecodeError::UnknownType { .. }) => return (dead("unknown-type"), raw_digest),
-            Err(DecodeError::Invalid { .. }) => return (dead("invalid-data"), raw_digest),
+            Err(DecodeError::Invalid { .. } | DecodeError::Nul { .. }) => {
+                return (dead("invalid-data"), raw_digest);
+            }
         };
         if let Some(due) = header.not_before.filter(|due| *due > command.time())
             && due <= command.time() + NOT_BEFORE_MAX

@@ -3,7 +3,8 @@
 mod kafka;
 mod postgres;
 
-use factfold_projections::log_reader::Log;
+use factfold_projections::{ReadSide, log_reader::Log};
+use factfold_schemas::kafka::Cluster;
 use serde::Serialize;
 
 use crate::{console::notice, failure::Failure, system::System, topics};
@@ -60,8 +61,22 @@ pub async fn examine(system: &System) -> Result<Vec<Finding>, Failure> {
         }
     }
     findings.extend(postgres::examine(system.database()?).await);
+    findings.extend(stopped(&cluster, system.database()?).await);
     findings.extend(issuer(system).await);
     Ok(findings)
+}
+
+/// Read models that do not go on. Where there are none yet, or no PostgreSQL, that is said elsewhere.
+async fn stopped(cluster: &Cluster, url: &str) -> Vec<Finding> {
+    let progress = async { ReadSide::connect(cluster, url, 1).await?.progress().await };
+    let progress = progress.await.unwrap_or_default();
+    let stopped = progress.into_iter().filter_map(|of| Some((of.projection, of.failure?)));
+    let found = stopped.map(|(projection, failure)| {
+        let what = format!("the read model {projection} has stopped, and shows what was before: {failure}");
+        let fix = "mend its fold or its tables, never the log, and start the projector again: it goes on from there";
+        Finding::new("postgres", what, fix)
+    });
+    found.collect()
 }
 
 /// Nobody can log in elsewhere while the issuer does not tell its keys.

@@ -20,7 +20,7 @@ use tonic_health::pb::{
 use crate::{
     gateway::Gateway,
     problems::Problem,
-    routes::health::{GOOD_FOR, missing},
+    routes::health::{GOOD_FOR, seen},
 };
 
 /// How many may watch at once. Anybody may, and each is a stream that stays.
@@ -111,7 +111,7 @@ impl Watch {
 async fn status(gateway: &Gateway, service: &str) -> ServingStatus {
     if !SERVICES.contains(&service) {
         ServingStatus::ServiceUnknown
-    } else if is_stopping(gateway) || !missing(gateway).await.is_empty() {
+    } else if is_stopping(gateway) || !seen(gateway).await.missing.is_empty() {
         ServingStatus::NotServing
     } else {
         ServingStatus::Serving

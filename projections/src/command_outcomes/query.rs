@@ -10,7 +10,7 @@ use factfold_schemas::{
 use jiff::Timestamp;
 use sqlx::{PgPool, Row, postgres::PgRow, types::Json};
 
-use crate::postgres::{auth, parsed, required, time, undecodable, version};
+use crate::postgres::{Text, auth, parsed, required, time, undecodable, version};
 
 /// What became of a command.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +124,7 @@ async fn by_position(database: &PgPool, id: &str, at: &str) -> Result<Option<PgR
          ORDER BY status = 'scheduled' LIMIT 1",
     )
     .bind(at)
-    .bind(id)
+    .bind(Text(id))
     .fetch_optional(database)
     .await
 }
@@ -134,7 +134,7 @@ async fn earliest(database: &PgPool, id: &str) -> Result<Option<PgRow>, sqlx::Er
         "SELECT * FROM command_outcomes WHERE command_id = $1 AND status <> 'forwarded'
          ORDER BY status = 'repeated', status = 'scheduled', decided_at LIMIT 1",
     )
-    .bind(id)
+    .bind(Text(id))
     .fetch_optional(database)
     .await
 }

@@ -2,12 +2,16 @@
 
 use std::collections::HashSet;
 
-use factfold_schemas::record::{DeadLettered, Forwarded, NoChange, Outcome, Rejected, Repeated, Scheduled};
+use factfold_schemas::{
+    nul,
+    record::{DeadLettered, Forwarded, NoChange, Outcome, Rejected, Repeated, Scheduled},
+    rejection::Rejection,
+};
 use jiff::Timestamp;
 use sqlx::PgConnection;
 
 use super::fold::{Row, Rows, What};
-use crate::postgres::Time;
+use crate::postgres::{Text, Time};
 
 /// The columns in which kinds of traces differ.
 #[derive(Default)]
@@ -40,7 +44,7 @@ impl<'a> Columns<'a> {
                 command: Some(command),
                 reason: Some(&rejection.name),
                 detail: Some(&rejection.detail),
-                rejection: Some(serde_json::to_string(rejection).expect("a rejection is plain data")),
+                rejection: Some(json(rejection)),
                 ..columns
             },
             Outcome::NoChange(NoChange { command }) => {
@@ -63,6 +67,11 @@ impl<'a> Columns<'a> {
             },
         }
     }
+}
+
+fn json(rejection: &Rejection) -> String {
+    let json = serde_json::to_string(rejection).expect("a rejection is plain data");
+    nul::replaced_in_json(json)
 }
 
 /// Writes these rows. Gives back one of which the table had another trace already, if there is one.
@@ -97,18 +106,18 @@ pub(crate) async fn rows<'a>(
     )
     .bind(column(rows, |row| row.cause.decided.to_string()))
     .bind(column(rows, |row| row.cause.stored.to_string()))
-    .bind(column(rows, |row| row.cause.command_id.as_str()))
-    .bind(column(rows, |row| row.cause.source.as_str()))
-    .bind(column(rows, |row| row.stream.map(|stream| stream.as_str())))
+    .bind(column(rows, |row| Text(&row.cause.command_id)))
+    .bind(column(rows, |row| Text(&row.cause.source)))
+    .bind(column(rows, |row| row.stream.map(|stream| Text(stream.as_str()))))
     .bind(column(rows, |row| Time(row.cause.time)))
-    .bind(column(rows, |row| row.cause.auth.as_ref().map(|auth| auth.kind())))
-    .bind(column(rows, |row| row.cause.auth.as_ref().and_then(|auth| auth.id())))
-    .bind(column(rows, |row| row.cause.correlation.as_deref()))
+    .bind(column(rows, |row| row.cause.auth.as_ref().map(|auth| Text(auth.kind()))))
+    .bind(column(rows, |row| row.cause.auth.as_ref().and_then(|auth| auth.id()).map(Text)))
+    .bind(column(rows, |row| row.cause.correlation.as_deref().map(Text)))
     .bind(each(&columns, |row| row.status))
-    .bind(each(&columns, |row| row.command))
+    .bind(each(&columns, |row| row.command.map(Text)))
     .bind(each(&columns, |row| row.version))
-    .bind(each(&columns, |row| row.reason))
-    .bind(each(&columns, |row| row.detail))
+    .bind(each(&columns, |row| row.reason.map(Text)))
+    .bind(each(&columns, |row| row.detail.map(Text)))
     .bind(each(&columns, |row| row.rejection.as_deref()))
     .bind(each(&columns, |row| row.first.as_deref()))
     .bind(each(&columns, |row| row.forwarded_to))

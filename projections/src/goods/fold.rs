@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 use super::query;
 use crate::{
     error::{Contradiction, Violation},
-    postgres::Time,
+    postgres::{Text, Time},
     projector::Stop,
 };
 
@@ -84,7 +84,7 @@ fn fold(rows: &mut Rows, event: &Recorded<Event>) -> Result<(), Contradiction> {
 
 /// Writes these rows.
 pub(crate) async fn store(connection: &mut PgConnection, rows: &Rows) -> Result<(), sqlx::Error> {
-    fn column<T>(rows: &Rows, of: impl Fn(&Goods) -> T) -> Vec<T> {
+    fn column<'a, T>(rows: &'a Rows, of: impl Fn(&'a Goods) -> T) -> Vec<T> {
         rows.values().map(of).collect()
     }
     sqlx::query(
@@ -100,7 +100,7 @@ pub(crate) async fn store(connection: &mut PgConnection, rows: &Rows) -> Result<
     .bind(column(rows, |goods| goods.version.cast_signed()))
     .bind(column(rows, |goods| Time(goods.created_at)))
     .bind(column(rows, |goods| Time(goods.updated_at)))
-    .bind(column(rows, |goods| goods.name.clone()))
+    .bind(column(rows, |goods| Text(&goods.name)))
     .bind(column(rows, |goods| goods.price.amount))
     .bind(column(rows, |goods| goods.price.currency.to_string()))
     .bind(column(rows, |goods| goods.stock))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use factfold_schemas::{
     codec::{Named, encode},
     ids::OrderId,
+    nul,
     orders::Event,
     position::Position,
     record::Recorded,
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Contradiction, Violation},
-    postgres::Time,
+    postgres::{Text, Time},
     projector::Stop,
 };
 
@@ -84,7 +85,9 @@ async fn store(
         entries.iter().map(|(_, event)| of(event)).collect()
     }
     // What `encode` gives is JSON; as a text it needs no second parse on our side.
-    let data = column(entries, |event| String::from_utf8_lossy(&encode(&event.data)).into_owned());
+    let data = column(entries, |event| {
+        nul::replaced_in_json(String::from_utf8_lossy(&encode(&event.data)).into_owned())
+    });
     sqlx::query(
         "INSERT INTO order_timeline
              (order_id, version, type, data, at, auth_kind, auth_id, correlation, command_id, decided)
@@ -98,10 +101,10 @@ async fn store(
     .bind(column(entries, |event| event.data.type_name()))
     .bind(data)
     .bind(column(entries, |event| Time(event.cause.time)))
-    .bind(column(entries, |event| event.cause.auth.as_ref().map(|auth| auth.kind())))
-    .bind(column(entries, |event| event.cause.auth.as_ref().and_then(|auth| auth.id())))
-    .bind(column(entries, |event| event.cause.correlation.as_deref()))
-    .bind(column(entries, |event| event.cause.command_id.as_str()))
+    .bind(column(entries, |event| event.cause.auth.as_ref().map(|auth| Text(auth.kind()))))
+    .bind(column(entries, |event| event.cause.auth.as_ref().and_then(|auth| auth.id()).map(Text)))
+    .bind(column(entries, |event| event.cause.correlation.as_deref().map(Text)))
+    .bind(column(entries, |event| Text(&event.cause.command_id)))
     .bind(column(entries, |event| event.cause.decided.to_string()))
     .execute(connection)
     .await

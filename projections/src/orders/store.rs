@@ -5,11 +5,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::fold::Orders;
-use crate::postgres::Time;
+use crate::postgres::{Text, Time};
 
 /// Writes all of these orders.
 pub(super) async fn orders(connection: &mut PgConnection, orders: &Orders) -> Result<(), sqlx::Error> {
-    fn column<T>(orders: &Orders, of: impl Fn(&Order) -> T) -> Vec<T> {
+    fn column<'a, T>(orders: &'a Orders, of: impl Fn(&'a Order) -> T) -> Vec<T> {
         orders.values().map(of).collect()
     }
     // What is paid and given back is in the currency of the total: a decider's rule.
@@ -35,8 +35,8 @@ pub(super) async fn orders(connection: &mut PgConnection, orders: &Orders) -> Re
     .bind(column(orders, |order| order.paid.map(|money| money.amount)))
     .bind(column(orders, |order| order.refunded.map(|money| money.amount)))
     .bind(column(orders, |order| order.total.map(|money| money.currency.to_string())))
-    .bind(column(orders, |order| order.rejection.as_ref().map(|reason| reason.name.clone())))
-    .bind(column(orders, |order| order.rejection.as_ref().map(|reason| reason.detail.clone())))
+    .bind(column(orders, |order| order.rejection.as_ref().map(|reason| Text(&reason.name))))
+    .bind(column(orders, |order| order.rejection.as_ref().map(|reason| Text(&reason.detail))))
     .bind(column(orders, |order| order.rejection.as_ref().map(|reason| i32::from(reason.line))))
     .execute(connection)
     .await

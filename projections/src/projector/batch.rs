@@ -53,6 +53,20 @@ impl Batch {
         Ok(())
     }
 
+    /// Which records these are, for people: ranges of offsets in each partition.
+    pub(super) fn records(&self) -> String {
+        let mut ranges = BTreeMap::<Place, (i64, i64)>::new();
+        for Position { topic, partition, offset } in self.entries.iter().map(|entry| entry.at) {
+            let range = ranges.entry((topic, partition)).or_insert((offset, offset));
+            range.1 = offset;
+        }
+        let shown = ranges.iter().map(|((topic, partition), (first, last))| match first == last {
+            true => format!("{topic}/{partition}@{first}"),
+            false => format!("{topic}/{partition}@{first} to {last}"),
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
     /// Events of the goods service.
     pub(super) fn goods(&self) -> impl Iterator<Item = (Position, &Recorded<goods::Event>)> + Clone {
         self.entries.iter().filter_map(|entry| match &entry.record {

@@ -62,7 +62,7 @@ impl Session {
         loop {
             let Err(stop) = self.follow(&mut backoff).await else { return Ok(()) };
             if stop.is_final() {
-                tracing::error!(projection.name = name, error = %stop, "stopped: it contradicts what was folded");
+                tracing::error!(projection.name = name, error = %stop, "stopped: trying again would not help");
                 failed.set(1);
                 self.note_failure(&stop).await;
                 return Err(stop.into_error(self.projection));
@@ -172,7 +172,7 @@ impl Session {
             fail_point!("projector::begun");
             checkpoint::advance(&mut transaction, self.projection, &self.cluster.namespace, batch).await?;
             fail_point!("projector::checkpoint-moved", |_| Err(injected()));
-            self.write(&mut transaction, batch).await?;
+            self.write(&mut transaction, batch).await.map_err(|stop| stop.blaming(batch))?;
             fail_point!("projector::rows-written", |_| Err(injected()));
             transaction.commit().await?;
             fail_point!("projector::committed", |_| Err(injected()));

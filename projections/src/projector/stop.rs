@@ -2,6 +2,7 @@
 
 use rdkafka::error::KafkaError;
 
+use super::batch::Batch;
 use crate::{Error, Projection, error::Violation};
 
 /// Why a session ended.
@@ -23,6 +24,14 @@ pub(crate) enum Stop {
     /// A record contradicts what was folded.
     #[error(transparent)]
     Violation(#[from] Box<Violation>),
+    /// Postgres takes no row that these records give.
+    #[error("Postgres refuses what {records} give: {error}")]
+    Refused {
+        /// Which: ranges of offsets.
+        records: String,
+        /// Why.
+        error: sqlx::Error,
+    },
     /// The log is not the one that was folded.
     #[error("{0}")]
     LogReplaced(String),
@@ -40,6 +49,7 @@ impl Stop {
         match self {
             Self::Violation(violation) => Error::Violation { projection, violation },
             Self::Database(error) => error.into(),
+            stop @ Self::Refused { .. } => Error::Refused { projection, detail: stop.to_string() },
             Self::Kafka(error) => error.into(),
             stop @ (Self::LogReplaced(_) | Self::NoTopic(_) | Self::Overtaken) => {
                 Error::LogReplaced { projection, detail: stop.to_string() }
@@ -55,19 +65,31 @@ impl Stop {
             Self::NoTopic(_) => "no-topic",
             Self::Overtaken => "overtaken",
             Self::Violation(_) => "violation",
+            Self::Refused { .. } => "refused",
             Self::LogReplaced(_) => "log-replaced",
+        }
+    }
+
+    /// The same, with the records that were to be written, where they are to blame.
+    pub(super) fn blaming(self, batch: &Batch) -> Self {
+        match self {
+            Self::Database(error) if is_refusal(&error) => Self::Refused { records: batch.records(), error },
+            stop => stop,
         }
     }
 
     /// Whether no amount of trying again will help: what is wrong is in the data.
     pub(super) fn is_final(&self) -> bool {
         match self {
-            Self::Violation(_) | Self::LogReplaced(_) => true,
-            // 22 a value that no column takes, 23 a constraint that says no.
-            Self::Database(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| matches!(code.get(..2), Some("22" | "23")))
-            }
+            Self::Violation(_) | Self::LogReplaced(_) | Self::Refused { .. } => true,
+            Self::Database(error) => is_refusal(error),
             _ => false,
         }
     }
+}
+
+/// 22: a value that no column takes, 23: a constraint that says no.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| matches!(code.get(..2), Some("22" | "23")))
 }

@@ -3,14 +3,16 @@
 use factfold_projections::Projection;
 use factfold_schemas::{
     command::Auth,
+    goods::{self, GoodsAdded},
     ids::{GoodsId, OrderId, UserId},
-    orders::{Line, Status},
+    orders::{self, Line, OrderCancelled, Status},
+    record::{Cause, DeadLetterReason, DeadLettered, Outcome, Recorded},
     topics::Service,
 };
 
 use crate::world::{
     World, cause, eur, goods_added, line_reserved, order_confirmed, order_created, order_events, order_paid,
-    stock_adjusted,
+    recorded, stock_adjusted,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,5 +75,45 @@ async fn the_timeline_says_on_whose_behalf() {
     world.see(&reads, Projection::OrderTimeline, position).await;
     let timeline = reads.order_timeline(order).await.expect("Postgres");
     assert_eq!(timeline[0].auth, Some(Auth::User("ada".to_owned())));
+    projecting.stop().await.expect("nothing went wrong");
+}
+
+/// Nothing that a history says stops its read models, also what no text of Postgres can hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_postgres_cannot_hold_shows_as_something_else() {
+    let world = World::new().await;
+    let (reads, projecting) = (world.read_side().await, world.project());
+    let (tea, order) = (GoodsId::generate(), OrderId::generate());
+    let added =
+        goods::Event::GoodsAdded(GoodsAdded { name: "T\0a\\u0000".to_owned(), price: eur(1), stock: 1 });
+    let added = world.decide_goods(tea, 1, vec![added]).await;
+    world.decide_order(order, 1, vec![order_created(UserId::generate(), &[tea])]).await;
+    let cancelled = world.store(Service::Orders, &order.stream()).await;
+    let cause = Cause {
+        command_id: "i\0d".to_owned(),
+        source: "/s\0".to_owned(),
+        correlation: Some("\0".to_owned()),
+        auth: Some(Auth::Other("k\0".to_owned(), Some("\0".to_owned()))),
+        ..cause(cancelled)
+    };
+    let event =
+        orders::Event::OrderCancelled(OrderCancelled { reason: "a\0b\\".to_owned(), lines: Vec::new() });
+    let event = Recorded { stream: order.stream(), version: 2, cause: cause.clone(), data: event };
+    let record = event.record(Service::Orders);
+    world.commit(&[(Service::Orders.events(), cancelled.partition, record)]).await;
+    let refused = world.store(Service::Orders, &order.stream()).await;
+    let reason = DeadLetterReason { name: "invalid-header".to_owned(), detail: "`\0`".to_owned() };
+    let outcome = Outcome::DeadLettered(DeadLettered { reason });
+    world.record_outcome(recorded(&order.stream(), refused, outcome)).await;
+
+    world.see(&reads, Projection::Goods, added).await;
+    assert_eq!(reads.goods(tea).await.expect("Postgres").expect("the goods").name, "T\u{fffd}a\\u0000");
+    world.see(&reads, Projection::OrderTimeline, cancelled).await;
+    let timeline = reads.order_timeline(order).await.expect("Postgres");
+    assert_eq!(timeline[1].data["reason"], "a\u{fffd}b\\");
+    assert_eq!(timeline[1].correlation.as_deref(), Some("\u{fffd}"));
+    world.see(&reads, Projection::CommandOutcomes, refused).await;
+    assert!(reads.command("i\0d", Some(cancelled)).await.expect("Postgres").is_some(), "as it was asked for");
+    assert_eq!(reads.stopped().await.expect("Postgres"), []);
     projecting.stop().await.expect("nothing went wrong");
 }

@@ -197,6 +197,6 @@ async fn postgres_away_is_told_apart() {
     let reads = ReadSide::connect(&world.cluster, "postgres://nobody@127.0.0.1:1/none", 1)
         .await
         .expect("it starts anyway");
-    assert!(reads.ping().await.expect_err("nobody answers").is_unavailable());
+    assert!(reads.stopped().await.expect_err("nobody answers").is_unavailable());
     assert!(reads.order(OrderId::generate()).await.expect_err("nobody answers").is_unavailable());
 }

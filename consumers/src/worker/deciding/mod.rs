@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use factfold_schemas::{
     cloudevents::Incoming,
-    codec::{Named as _, decode},
+    codec::{Named as _, decode_command},
     command::{Digest, Header, NOT_BEFORE_MAX},
     ids::StreamId,
     kafka::Cluster,
@@ -232,7 +232,7 @@ impl<D: Decider> Desk<'_, D> {
             self.repeat(id, stream, &header, cause, type_name, first);
             return Ok(());
         }
-        let mut message = match decode::<D::Command>(&type_name, &value) {
+        let mut message = match decode_command::<D::Command>(&type_name, &value) {
             Ok(message) => message,
             Err(error) => {
                 self.dead_letter(Unreadable::from(error).after(header, type_name));
@@ -488,7 +488,7 @@ impl From<factfold_schemas::codec::DecodeError> for Unreadable {
         use factfold_schemas::codec::DecodeError;
         let name = match error {
             DecodeError::UnknownType { .. } => "unknown-type",
-            DecodeError::Invalid { .. } => "invalid-data",
+            DecodeError::Invalid { .. } | DecodeError::Nul { .. } => "invalid-data",
         };
         Self::new(name, error.to_string())
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use factfold_schemas::{
-    codec::{DecodeError, decode, encode},
+    codec::{DecodeError, decode_command, encode},
     command::VALUE_BYTES_MAX,
     goods,
     ids::{EmailId, GoodsId, OrderId, StreamId, UserId},
@@ -120,13 +120,13 @@ fn respelt(service: Service, type_name: &str, data: &Value) -> Result<Vec<u8>, D
     let text = data.to_string();
     match service {
         Service::Goods => {
-            decode::<goods::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
+            decode_command::<goods::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
         }
         Service::Orders => {
-            decode::<orders::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
+            decode_command::<orders::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
         }
         Service::Users => {
-            decode::<users::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
+            decode_command::<users::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
         }
     }
 }
