@@ -153,10 +153,11 @@ pub fn is_plain(text: &str) -> bool {
 fn refuse_control_characters(event: &CloudEvent<'_>) -> Result<(), InvalidAttribute> {
     const TEXTS: [&str; 7] =
         ["id", "source", "correlationid", "causationid", "traceparent", "authtype", "authid"];
-    let said = TEXTS.into_iter().filter_map(|name| Some((name, event.get(name)?)));
-    said.filter(|(_, text)| !is_plain(text))
-        .map(|(name, text)| Err(InvalidAttribute::new(name, "a text without control characters", text)))
-        .collect()
+    let mut said = TEXTS.into_iter().filter_map(|name| Some((name, event.get(name)?)));
+    match said.find(|(_, text)| !is_plain(text)) {
+        Some((name, text)) => Err(InvalidAttribute::new(name, "a text without control characters", text)),
+        None => Ok(()),
+    }
 }
 
 /// An attribute of the event, parsed, when it is there.

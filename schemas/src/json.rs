@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use strum::VariantNames as _;
 
 pub use crate::misfit::Misfit;
-use crate::{codec::data_schema, goods, money::Currency, nul, orders, record, topics::Service, users};
+use crate::{
+    codec::data_schema, email::NormalEmail, goods, money::Currency, nul, orders, record, topics::Service,
+    users,
+};
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -34,7 +37,8 @@ impl Validator {
     pub fn of_schema(schema: &Value) -> Self {
         let options = jsonschema::options()
             .should_validate_formats(true)
-            .with_format("iso-4217", |text: &str| text.parse::<Currency>().is_ok());
+            .with_format("iso-4217", |text: &str| text.parse::<Currency>().is_ok())
+            .with_format("email", |text: &str| NormalEmail::parse(text).is_ok());
         Self(options.build(schema).expect("a schema that was generated from a type"))
     }
 

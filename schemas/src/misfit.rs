@@ -4,6 +4,8 @@
 use jsonschema::{ValidationError, error::ValidationErrorKind as Kind};
 use serde_json::Value;
 
+use crate::email::InvalidEmail;
+
 /// A value that does not fit its schema, in one place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
@@ -68,6 +70,7 @@ fn sentence(kind: &Kind, error: &ValidationError<'_>) -> String {
         Kind::Format { format } if format == "iso-4217" => {
             format!("must be a currency of ISO 4217 (as EUR), but {} was given", shown(given))
         }
+        Kind::Format { format } if format == "email" => InvalidEmail.to_string(),
         _ => error.to_string(),
     }
 }

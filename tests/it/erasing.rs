@@ -41,6 +41,11 @@ async fn of_who_is_forgotten_no_byte_is_left() {
     nobody.post("/v1/users", other).await.expect(201);
     own.patch("/v1/users/me", json!({ "name": format!("{NAME} the Second") })).await.expect(200);
 
+    // Nor does the command line leave it anywhere.
+    let third = json!({ "name": format!("{NAME} the Third") }).to_string();
+    let sent = factfold(installation.data(), &["send", "UpdateProfile", "--stream", &id, "--data", &third]);
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+
     // Nobody reads it in the files, not even before; and whoever may sees it.
     assert_eq!(found(installation.data()), Vec::<PathBuf>::new());
     assert!(client.get("/v1/users").await.expect(200).body.to_string().contains(NAME));

@@ -76,6 +76,14 @@ pub(super) async fn run(mut args: Args, data: DataDir) -> Result<ExitCode, Failu
     if args.into.is_some() {
         return Err(Failure::Usage(anyhow!("--into: not built yet (stdout is)")));
     }
+    if let Some(stream) = &args.stream
+        && Service::of_stream(stream) != Some(args.service)
+    {
+        return Err(Failure::Usage(anyhow!(
+            "--stream {stream}: this is no stream of the {} service",
+            args.service
+        )));
+    }
     arguments::check_types(&args.types, &arguments::type_names(args.service, "events"))?;
     if let Some(file) = args.resume.as_deref().filter(|file| file.exists()) {
         args.from = saved(file).map_err(Failure::Usage)?;

@@ -63,16 +63,16 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
     let mut shutdown = Shutdown::listen().map_err(Failure::OutOfReach)?;
     let given = Addresses::from_environment().map_err(Failure::Usage)?;
     let settings = settings(&args, data.path(), given.is_none()).map_err(Failure::Usage)?;
+    // First, so that who starts it twice is told that, and nothing of ports.
+    let dir = data.lock()?;
     // Before anything is started: whoever has to choose another port should not have to wait for it.
     let listener = TcpListener::bind(settings.http)
         .await
         .with_context(|| format!("the HTTP API cannot listen on {}: name another with --http", settings.http))
         .map_err(Failure::OutOfReach)?;
     if let Some(given) = given {
-        let dir = data.lock()?;
         return serve(settings, &dir, listener, given, None, &mut shutdown).await;
     }
-    let dir = data.lock()?;
     if args.fresh {
         throw_away(&dir, args.yes).await?;
     }

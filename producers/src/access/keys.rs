@@ -56,7 +56,7 @@ pub enum InvalidToken {
     #[error("the access token has expired: get a new one")]
     Expired,
     /// Its user may do less since, has another password, or has ended the session.
-    #[error("the access token is good no more: log in again")]
+    #[error("the access token is good no more: get a new one with the refresh token, or log in again")]
     Revoked,
     /// Signed by nobody we know, for somebody else, or no token at all.
     #[error("the access token is not valid here")]

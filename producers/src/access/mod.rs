@@ -190,7 +190,12 @@ impl Access {
     /// The caller of this request; `None` when it does not say who it is. A token that is there must be valid, also where
     /// none is needed.
     async fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
-        let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            // Somebody on the way may have looked at another one than we would.
+            return Err(challenge("the header Authorization must be there once"));
+        }
         let token = value
             .to_str()
             .ok()

@@ -56,7 +56,7 @@ impl<B: DeserializeOwned + JsonSchema> Form<B> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Registration {
     /// The address with which the user will log in.
-    #[schemars(length(min = 3, max = 254))]
+    #[schemars(length(min = 3, max = 254), extend("format" = "email"))]
     pub(crate) email: String,
     /// What the user is called.
     #[schemars(length(min = 1, max = 200))]
@@ -71,7 +71,7 @@ pub(crate) struct Registration {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Login {
     /// The address of the account.
-    #[schemars(length(min = 3, max = 254))]
+    #[schemars(length(min = 3, max = 254), extend("format" = "email"))]
     pub(crate) email: String,
     /// Its password.
     #[schemars(length(min = 1, max = 128))]

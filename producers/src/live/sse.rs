@@ -58,7 +58,7 @@ pub(crate) fn explained(end: End) -> (&'static str, &'static str) {
     match end {
         End::TooSlow => ("too-slow", "events come faster than they are read here: go on from the last id"),
         End::TokenExpired => ("token-expired", "the access token has expired: go on with a new one"),
-        End::TokenRevoked => ("token-revoked", "the access token is good no more: log in again"),
+        End::TokenRevoked => ("token-revoked", "the access token is good no more: go on with a new one"),
         End::Stopping => ("stopping", "this gateway stops: go on with another"),
         End::LogUnavailable => {
             ("log-unavailable", "the events cannot be read now: go on from the last id, later")

@@ -10,6 +10,7 @@ use axum::{
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 
+use super::list;
 use crate::{gateway::Gateway, problems::Problem, settings::BODY_BYTES_MAX};
 
 /// Plain JSON.
@@ -67,7 +68,28 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// Refuses a body that is packed, or in another alphabet: what its bytes say is what counts.
+pub(crate) fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported = |detail: String| Err(Problem::new("unsupported-media-type", detail));
+    let is_identity = |coding: &&str| coding.eq_ignore_ascii_case("identity");
+    if let Some(coding) =
+        list(headers, &header::CONTENT_ENCODING)?.into_iter().find(|coding| !is_identity(coding))
+    {
+        return unsupported(format!("the header Content-Encoding says {coding}; send the body as it is"));
+    }
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let parameters = value.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let mut parameters = parameters.map(|(name, value)| (name.trim(), value.trim().trim_matches('"')));
+    match parameters.find(|(name, _)| name.eq_ignore_ascii_case("charset")) {
+        Some((_, charset)) if !charset.eq_ignore_ascii_case("utf-8") => {
+            unsupported(format!("the header Content-Type says charset={charset}; JSON is in UTF-8"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn require_media_type(headers: &HeaderMap, allowed: &[&str]) -> Result<(), Problem> {
+    refuse_encoded(headers)?;
     let given = media_type(headers);
     if allowed.contains(&given.as_str()) { Ok(()) } else { Err(unsupported(&given, allowed)) }
 }
@@ -77,4 +99,29 @@ pub(crate) fn unsupported(given: &str, allowed: &[&str]) -> Problem {
     let given = if given.is_empty() { "nothing" } else { given };
     let detail = format!("the header Content-Type says {given}; here it must say {}", allowed.join(" or "));
     Problem::new("unsupported-media-type", detail).with_header(header::ACCEPT, &allowed.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn a_body_is_what_its_bytes_say() {
+        let refused = |name: HeaderName, value: &str| {
+            let value = HeaderValue::from_str(value).expect("a header");
+            refuse_encoded(&HeaderMap::from_iter([(name, value)])).is_err()
+        };
+        for good in
+            ["application/json", "application/json; charset=UTF-8", "application/json;charset=\"utf-8\"; x=y"]
+        {
+            assert!(!refused(header::CONTENT_TYPE, good), "{good}");
+        }
+        assert!(refused(header::CONTENT_TYPE, "application/json; charset=latin1"));
+        assert!(!refused(header::CONTENT_ENCODING, "identity"));
+        assert!(
+            refused(header::CONTENT_ENCODING, "gzip") && refused(header::CONTENT_ENCODING, "identity, br")
+        );
+    }
 }

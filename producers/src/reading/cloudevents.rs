@@ -10,7 +10,7 @@ use factfold_schemas::json::Misfit;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::body::{JSON, media_type, parse, unsupported};
+use super::body::{JSON, media_type, parse, refuse_encoded, unsupported};
 use crate::{
     problems::{FieldError, Problem},
     settings::BATCH_MAX,
@@ -75,6 +75,7 @@ pub(crate) enum Commands {
 
 /// Reads the commands of a request.
 pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Commands, Problem> {
+    refuse_encoded(headers)?;
     match media_type(headers).as_str() {
         STRUCTURED => {
             let entry = structured(parse(body)?, String::new()).map_err(Problem::invalid)?;

@@ -34,6 +34,8 @@ async fn without_a_good_token_nobody_writes() {
         assert_eq!(refused.status(), 401);
         assert!(header(&refused, "www-authenticate").contains("invalid_token"));
     }
+    let twice = gateway.client.post(&url).bearer_auth(&good).bearer_auth(&good).json(&goods());
+    assert_eq!(problem(twice).await.0, 401, "which of them counts?");
     let basic = gateway.client.post(&url).basic_auth("user", Some("password")).json(&goods());
     assert_eq!(problem(basic).await.0, 401);
     // Also where no token is needed one that is there must be good.

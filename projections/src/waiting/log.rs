@@ -143,7 +143,12 @@ impl Inner {
         let deadline = Instant::now() + CALL_TIMEOUT;
         while Instant::now() < deadline {
             if let Some(message) = consumer.poll(POLL_TIMEOUT) {
-                let message = message?;
+                let message = match message {
+                    Ok(message) => message,
+                    // It lay there since brokers were away, and says nothing of now.
+                    Err(error) if is_about_a_connection(&error) => continue,
+                    Err(error) => return Err(error),
+                };
                 let key = message.key().filter(|_| message.offset() == at.offset);
                 return Ok(match key {
                     Some(key) if partition_of(key, partitions) == at.partition => Lies::AtHome,
@@ -158,4 +163,13 @@ impl Inner {
         }
         Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
     }
+}
+
+/// Whether librdkafka only tells that connections came to nothing: it makes them anew by itself.
+fn is_about_a_connection(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::Resolve)
+    )
 }

@@ -21,6 +21,7 @@ use super::{
     Args, fresh,
     outcome::{Decided, Fate, Outcome, Sent},
     said,
+    seal::Seal,
     sender::Sender,
     vocabulary::{Checked, Vocabulary},
 };
@@ -110,7 +111,13 @@ impl Job {
     }
 
     /// Sends them all, and waits for their answers.
-    pub(super) fn run(&self, args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
+    pub(super) fn run(
+        &self,
+        args: &Args,
+        cluster: &Cluster,
+        seal: &Seal,
+        stop: &Stop,
+    ) -> Result<ExitCode, Failure> {
         let sender = Sender::new(&Log::open(cluster, notice)?)?;
         let bar = stderr().is_terminal().then(|| ProgressBar::new(self.commands).with_style(style()));
         let lines = args.json.then(Lines::new);
@@ -131,7 +138,8 @@ impl Job {
             if desk.on_their_way.len() >= IN_FLIGHT_MAX && !desk.hear(IN_FLIGHT_MAX - 1)? {
                 return Ok(false);
             }
-            desk.send(number, id, &command)?;
+            let sealed = seal.apply(command).map_err(|error| anyhow!("line {number}: {error}"))?;
+            desk.send(number, id, &sealed)?;
             Ok(!stop.is_wanted())
         })?;
         desk.hear(0)?;

@@ -5,6 +5,7 @@ mod many;
 mod one;
 mod outcome;
 mod replies;
+mod seal;
 pub(super) mod sender;
 mod until;
 pub(super) mod vocabulary;
@@ -24,7 +25,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use self::vocabulary::Vocabulary;
+use self::{seal::Seal, vocabulary::Vocabulary};
 use super::arguments;
 use crate::{
     blocking,
@@ -100,12 +101,16 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
     // What is wrong with the command is said also where no Kafka runs.
     if let Some(file) = &args.file {
         let job = many::Job::read(file, args.id_prefix.clone())?;
-        let cluster = System::find(data, &args.flags)?.cluster()?;
-        return blocking::run(move |stop| job.run(&args, &cluster, stop)).await;
+        let system = System::find(data, &args.flags)?;
+        let cluster = system.cluster()?;
+        let seal = Seal::new(&cluster, system.sealing_file_in_use());
+        return blocking::run(move |stop| job.run(&args, &cluster, &seal, stop)).await;
     }
     let command = one::Job::read(&args)?;
-    let cluster = System::find(data, &args.flags)?.cluster()?;
-    blocking::run(move |stop| command.run(&args, &cluster, stop)).await
+    let system = System::find(data, &args.flags)?;
+    let cluster = system.cluster()?;
+    let seal = Seal::new(&cluster, system.sealing_file_in_use());
+    blocking::run(move |stop| command.sealed(&seal)?.run(&args, &cluster, stop)).await
 }
 
 impl Args {

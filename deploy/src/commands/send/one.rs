@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     Args, fresh, misfits,
     outcome::{Decided, Fate, Outcome, Sent},
+    seal::Seal,
     sender::Sender,
     until::Until,
     vocabulary::{Checked, Vocabulary},
@@ -42,6 +43,11 @@ impl Job {
         let checked = vocabulary.check(type_name, args.stream.as_deref(), fresh, &data);
         let command = checked.map_err(|wrong| misfits(type_name, &wrong))?;
         Ok(Self { id: args.id.clone().unwrap_or_else(|| Uuid::now_v7().to_string()), command })
+    }
+
+    /// The same, as it may be stored.
+    pub(super) fn sealed(self, seal: &Seal) -> Result<Self, Failure> {
+        Ok(Self { command: seal.apply(self.command)?, ..self })
     }
 
     /// Sends it.

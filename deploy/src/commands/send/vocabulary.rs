@@ -33,7 +33,8 @@ impl Vocabulary {
     /// Those that people send.
     pub(crate) fn new() -> Self {
         let mut all = Self::with_internal();
-        let internal = [goods::Command::INTERNAL, orders::Command::INTERNAL].concat();
+        let internal =
+            [goods::Command::INTERNAL, orders::Command::INTERNAL, users::Command::INTERNAL].concat();
         all.0.retain(|name, _| !internal.contains(&name.as_str()));
         all
     }
@@ -93,7 +94,6 @@ fn stream_of(
         return match (service, type_name) {
             (Service::Goods, "AddGoods") => Ok(GoodsId::new(fresh).stream()),
             (Service::Orders, "CreateOrder") => Ok(OrderId::new(fresh).stream()),
-            (Service::Users, "RegisterUser") => Ok(UserId::new(fresh).stream()),
             _ => Err(Misfit::new(
                 "/stream",
                 format!("is missing: {type_name} is about something that is there"),

@@ -103,7 +103,7 @@ pub(in crate::routes) fn grant(components: &mut Components) -> Description {
 
 pub(in crate::routes) fn revoke(components: &mut Components) -> Description {
     role("Take a role from a user", "Let nobody sell", components)
-        .detail("Tokens that were made before give it no more.")
+        .detail("Tokens that were made before are good no more: the refresh token gets one without it.")
 }
 
 fn role(summary: &'static str, example: &'static str, components: &mut Components) -> Description {
