@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use factfold_consumers::decider::{Asked, Decider, Entry};
 use factfold_schemas::{
-    codec::{DecodeError, decode},
+    codec::{DecodeError, decode_command},
     command::{Digest, NOT_BEFORE_MAX},
     ids::StreamId,
     partitioner::partition_of,
@@ -93,7 +93,7 @@ impl<D: Decider> Replay<D> {
         if let Some(repeated) = self.repeat(command, type_name, digest, found) {
             return (Verdict::Outcome(repeated), digest);
         }
-        let message = match decode::<D::Command>(type_name, value) {
+        let message = match decode_command::<D::Command>(type_name, value) {
             Ok(message) => message,
             Err(DecodeError::UnknownType { .. }) => return (dead("unknown-type"), raw_digest),
             Err(DecodeError::Invalid { .. } | DecodeError::Nul { .. }) => {

@@ -5,12 +5,18 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use factfold_consumers::decider::Decider;
-use factfold_projections::{GoodsFilter, OrderFilter, PageRequest, ReadSide, TimelineEntry};
+use factfold_projections::{
+    Error, GoodsFilter, OrderFilter, Page, PageRequest, ReadSide, TimelineEntry, UserFilter,
+};
 use factfold_schemas::{
-    ids::{GoodsId, OrderId, StreamId},
+    goods::Goods,
+    ids::{Id, Kind, OrderId, StreamId},
     kafka::Cluster,
+    orders::Order,
+    users::User,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, postgres::PgRow};
 
@@ -26,6 +32,8 @@ pub struct Shown {
     pub goods: Resources,
     /// The orders.
     pub orders: Resources,
+    /// The users.
+    pub users: Resources,
     /// The timelines of the orders.
     pub timelines: BTreeMap<StreamId, Vec<TimelineEntry>>,
     /// The rows of `command_outcomes`.
@@ -75,6 +83,7 @@ pub async fn ask(reads: &ReadSide, cluster: &Cluster, database_url: &str, log: &
     let mut shown = Shown {
         goods: goods(reads, &streams(&log.goods)).await.context("asking for goods")?,
         orders: orders(reads, &streams(&log.orders)).await.context("asking for orders")?,
+        users: users(reads, &streams(&log.users)).await.context("asking for users")?,
         outcomes: outcomes(cluster, database_url).await.context("asking for outcomes")?,
         ..Shown::default()
     };
@@ -101,48 +110,46 @@ fn streams<D: Decider>(log: &ServiceLog<D>) -> Vec<StreamId> {
     streams
 }
 
-async fn goods(reads: &ReadSide, streams: &[StreamId]) -> Result<Resources> {
-    let mut goods = Resources::default();
+/// The resources of one kind: all pages of the list, and each of these streams alone.
+async fn resources<K: Kind, T: Serialize>(
+    streams: &[StreamId],
+    id: impl Fn(&T) -> Id<K>,
+    list: impl AsyncFn(&PageRequest) -> Result<Page<T>, Error>,
+    ask: impl AsyncFn(Id<K>) -> Result<Option<T>, Error>,
+) -> Result<Resources> {
+    let mut resources = Resources::default();
     let mut page = PageRequest::new(PageRequest::LIMIT_MAX, None)?;
     loop {
-        let items = reads.list_goods(&GoodsFilter::default(), &page).await?;
+        let items = list(&page).await?;
         for item in items.items {
-            goods.listed.push((item.id.stream(), serde_json::to_value(item)?));
+            resources.listed.push((id(&item).stream(), serde_json::to_value(item)?));
         }
         let Some(next) = items.next else { break };
         page.after = Some(next);
     }
-    let found: Vec<_> = stream::iter(streams.iter().filter_map(|stream| GoodsId::of_stream(stream.as_str())))
-        .map(|id| reads.goods(id))
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
+    let ids = streams.iter().filter_map(|stream| Id::of_stream(stream.as_str()));
+    let found: Vec<_> = stream::iter(ids).map(|id| ask(id)).buffer_unordered(AT_ONCE).try_collect().await?;
     for item in found.into_iter().flatten() {
-        goods.found.insert(item.id.stream(), serde_json::to_value(item)?);
+        resources.found.insert(id(&item).stream(), serde_json::to_value(item)?);
     }
-    Ok(goods)
+    Ok(resources)
+}
+
+async fn goods(reads: &ReadSide, streams: &[StreamId]) -> Result<Resources> {
+    let list = async |page: &PageRequest| reads.list_goods(&GoodsFilter::default(), page).await;
+    resources(streams, |goods: &Goods| goods.id, list, async |id| reads.goods(id).await).await
 }
 
 async fn orders(reads: &ReadSide, streams: &[StreamId]) -> Result<Resources> {
-    let mut orders = Resources::default();
-    let mut page = PageRequest::new(PageRequest::LIMIT_MAX, None)?;
-    loop {
-        let items = reads.list_orders(&OrderFilter::default(), &page).await?;
-        for item in items.items {
-            orders.listed.push((item.id.stream(), serde_json::to_value(item)?));
-        }
-        let Some(next) = items.next else { break };
-        page.after = Some(next);
-    }
-    let found: Vec<_> = stream::iter(streams.iter().filter_map(|stream| OrderId::of_stream(stream.as_str())))
-        .map(|id| reads.order(id))
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await?;
-    for item in found.into_iter().flatten() {
-        orders.found.insert(item.id.stream(), serde_json::to_value(item)?);
-    }
-    Ok(orders)
+    let list = async |page: &PageRequest| reads.list_orders(&OrderFilter::default(), page).await;
+    resources(streams, |order: &Order| order.id, list, async |id| reads.order(id).await).await
+}
+
+/// Names and addresses are sealed here, as they are in the events.
+async fn users(reads: &ReadSide, streams: &[StreamId]) -> Result<Resources> {
+    let list = async |page: &PageRequest| reads.list_users(&UserFilter::default(), page).await;
+    let ask = async |id| Ok(reads.user(id).await?.map(|row| row.user));
+    resources(streams, |user: &User| user.id, list, ask).await
 }
 
 async fn outcomes(cluster: &Cluster, database_url: &str) -> Result<Vec<OutcomeRow>> {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::{
     load::Load,
     process::{PROCESS_PATIENCE, Process},
-    proof::prove,
+    proof::{prove, prove_what_was},
     turn::{self, Turn},
     world::{PARTITIONS, World},
 };
@@ -108,6 +108,11 @@ impl Fleet {
     /// Waits until nothing is on its way, and proves that everything adds up.
     pub(crate) async fn prove(&self, load: &Load) {
         prove(&self.world.cluster, &self.database_url, load).await;
+    }
+
+    /// The same of whatever clients did.
+    pub(crate) async fn prove_what_was(&self) {
+        prove_what_was(&self.world.cluster, &self.database_url, &[]).await;
     }
 }
 

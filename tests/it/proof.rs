@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use factfold_checker::{
-    check, gather,
+    check,
+    checks::told::Told,
+    gather,
     history::{Log, ServiceLog},
     quiescence,
     report::Report,
@@ -21,6 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Waits until nothing is on its way, and has everything checked: what is on the topics, what the read models show, and
 /// what clients were told.
 pub(crate) async fn prove(cluster: &Cluster, database_url: &str, load: &Load) {
+    let outcome = load.outcome();
+    let log = prove_what_was(cluster, database_url, &outcome.told).await;
+    assert!(outcome.surprises.is_empty(), "{:#?}", outcome.surprises);
+    assert_of_everything_some(&log);
+}
+
+/// The same of whatever clients did.
+pub(crate) async fn prove_what_was(cluster: &Cluster, database_url: &str, told: &[Told]) -> Log {
     let began = Instant::now();
     let reads = ReadSide::connect(cluster, database_url, 8).await.expect("the read models");
     quiescence::wait(cluster, &reads, PATIENCE).await.expect("it becomes quiet");
@@ -28,12 +38,10 @@ pub(crate) async fn prove(cluster: &Cluster, database_url: &str, load: &Load) {
     let mut report = Report::default();
     let log = gather::read(cluster, true, &mut report).expect("the topics are readable");
     let shown = shown::ask(&reads, cluster, database_url, &log).await.expect("an answer");
-    let outcome = load.outcome();
-    report.merge(check(&log, Some(&shown), &outcome.told));
+    report.merge(check(&log, Some(&shown), told));
     eprintln!("checked after {:?}: {report}", began.elapsed());
     assert!(report.is_sound(), "{report}");
-    assert!(outcome.surprises.is_empty(), "{:#?}", outcome.surprises);
-    assert_of_everything_some(&log);
+    log
 }
 
 /// A proof over nothing would prove nothing.

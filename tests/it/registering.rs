@@ -90,6 +90,7 @@ async fn of_many_who_register_one_address_one_gets_it() {
     wait_until("what is claimed is confirmed", || Ends::of(&fleet).claims.values().all(|claim| claim.1));
     let claims: Vec<_> = Ends::of(&fleet).claims.into_values().collect();
     assert_eq!(claims, [(winner, true)], "the winner's address is all that is claimed");
+    fleet.prove_what_was().await;
     for gateway in [one, two] {
         gateway.stop().await;
     }

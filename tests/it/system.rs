@@ -18,7 +18,10 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use uuid::Uuid;
 
-use crate::world::{PATIENCE, World};
+use crate::{
+    proof::prove_what_was,
+    world::{PATIENCE, World},
+};
 
 /// How soon a patient client asks again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
@@ -98,6 +101,13 @@ impl System {
     /// Somebody who shows this instead of a token.
     pub(crate) fn impostor(&self, token: Option<&str>) -> Client {
         Client { token: token.map(str::to_owned), ..self.client(&[]) }
+    }
+
+    /// Stops every role, once everything that was done here is proved to add up.
+    pub(crate) async fn stop_proved(self) {
+        let database_url = env::var("DATABASE_URL").expect("DATABASE_URL is not set: run deploy/test");
+        prove_what_was(&self.world.cluster, &database_url, &[]).await;
+        self.stop().await;
     }
 
     /// Stops every role.

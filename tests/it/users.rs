@@ -67,7 +67,7 @@ async fn a_user_registers_comes_in_and_leaves() {
     until_refused(&ada.with(&next)).await;
     let refresh = next["refresh_token"].as_str().expect("a token");
     ada.refreshes(refresh).await.expect_problem(401, "session-over");
-    system.stop().await;
+    system.stop_proved().await;
 }
 
 /// Wrong in any way, it says the same.
@@ -88,7 +88,7 @@ async fn a_log_in_tells_nothing_and_tires() {
         let refused = person.logs_in(PASSWORD).await.expect_problem(429, "too-many-attempts");
         assert!(refused.header("retry-after").parse::<u32>().is_ok());
     }
-    system.stop().await;
+    system.stop_proved().await;
 }
 
 /// A token ends with what it was made for.
@@ -140,7 +140,7 @@ async fn tokens_end_with_the_password_the_role_and_the_account() {
     // The address can be used again.
     let again = until_registered(&ada).await;
     assert_ne!(again.text("id"), id);
-    system.stop().await;
+    system.stop_proved().await;
 }
 
 /// A refresh token that comes again was stolen, from one or by the other: both have to show a password.
@@ -182,7 +182,7 @@ async fn strangers_and_thieves_get_nothing() {
     bob.refreshes(tokens["access_token"].as_str().expect("a token"))
         .await
         .expect_problem(401, "session-over");
-    system.stop().await;
+    system.stop_proved().await;
 }
 
 /// Forgotten is forgotten, at once and everywhere that it can be asked for.
@@ -205,7 +205,7 @@ async fn who_asks_to_be_forgotten_is() {
     assert!(after.contains("[erased]") && after.contains("PersonalDataErased"), "{after}");
     ada.logs_in(PASSWORD).await.expect_problem(401, "wrong-credentials");
     until_registered(&ada).await;
-    system.stop().await;
+    system.stop_proved().await;
 }
 
 /// A gateway hears of what makes a token void a moment later.

@@ -48,7 +48,8 @@ struct Named {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    exp: u64,
+    /// Seconds since 1970; RFC 7519 allows parts of one.
+    exp: f64,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
@@ -108,10 +109,11 @@ impl Issuer {
         let key = keys.find(header.kid.as_deref()).ok_or(InvalidToken::Invalid)?;
         let claims =
             decode::<Claims>(token, &key.key, &key.validation).map_err(|error| refusal(&error))?.claims;
-        in_time(claims.exp)?;
+        let expires = claims.exp as u64;
+        in_time(expires)?;
         Ok(Caller {
             roles: self.trusted.roles(&claims.others),
-            expires: claims.exp,
+            expires,
             ..Caller::proven(self.vault.foreign_user(&self.trusted.url, &claims.sub))
         })
     }
@@ -120,7 +122,7 @@ impl Issuer {
     async fn keys_with(self: &Arc<Self>, kid: Option<&str>) -> Result<Arc<Keys>, InvalidToken> {
         let keys = self.keys();
         if keys.find(kid).is_some() {
-            if keys.since.is_none_or(|since| since.elapsed() > KEYS_TIME) {
+            if keys.since.is_none_or(|since| since.elapsed() > KEYS_TIME) && self.may_ask() {
                 let issuer = self.clone();
                 tokio::spawn(async move { issuer.ask().await });
             }
@@ -129,6 +131,11 @@ impl Issuer {
         let was_answered = self.ask().await;
         let keys = self.keys();
         if keys.find(kid).is_none() && !was_answered { Err(InvalidToken::Unknown) } else { Ok(keys) }
+    }
+
+    /// Whether nobody asks, or has just asked.
+    fn may_ask(&self) -> bool {
+        self.asked.try_lock().is_ok_and(|asked| asked.is_none_or(|last| last.at.elapsed() >= REST))
     }
 
     fn keys(&self) -> Arc<Keys> {
