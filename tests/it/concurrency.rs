@@ -94,6 +94,15 @@ async fn every_write_can_name_the_version_it_is_meant_for() {
     let changes = [by(&customer, Method::POST, "/cancellation", json!({ "reason": "too late" }))];
     check(&customer, &format!("/v1/orders/{cancelled}"), &changes).await;
 
+    let (email, password) = ("ada@example.org", "seven odd purple teapots");
+    let register = json!({ "email": email, "name": "Ada", "password": password });
+    customer.anonymous().post("/v1/users", register).await.expect(201);
+    let tokens = json!({ "email": email, "password": password });
+    let tokens = customer.anonymous().post("/v1/sessions", tokens).await.expect(201);
+    let ada = customer.with_token(&tokens.text("access_token"));
+    let changes = [by(&ada, Method::PATCH, "", json!({ "name": "Ada Lovelace" }))];
+    check(&ada, "/v1/users/me", &changes).await;
+
     // What is made has no version yet; and a command says what it expects by itself.
     let new = json!({ "name": "Tea", "price": eur(500), "stock": 1 });
     let matching = [("if-match", "\"1.1\"")];
