@@ -9,6 +9,8 @@
 //! This is the only crate with SQL. It decides nothing and writes to no topic: everything here can be thrown away and
 //! folded again.
 
+mod build;
+mod catalogue;
 mod command_outcomes;
 mod error;
 pub mod events;
@@ -27,6 +29,8 @@ mod tickets;
 mod users;
 mod waiting;
 
+pub use build::Build;
+pub use catalogue::{BuildError, Catalogue, Entry as BuildEntry, checkpoints};
 pub use command_outcomes::CommandOutcome;
 pub use error::{Contradiction, Error, Violation};
 pub use goods::GoodsFilter;

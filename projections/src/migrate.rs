@@ -5,7 +5,7 @@
 use factfold_schemas::kafka::Cluster;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 
-use crate::{Error, Projection, postgres::connect_options};
+use crate::{Build, Error, Projection, catalogue, postgres::connect_options};
 
 /// Those who may only look: granted the views, and nothing else.
 const READER: &str = "factfold_reader";
@@ -16,7 +16,8 @@ const NAME_BYTES_MAX: usize = 63;
 pub async fn migrate(cluster: &Cluster, database_url: &str) -> Result<(), Error> {
     let catalogue = cluster.namespace.schema();
     for projection in Projection::ALL {
-        let name = projection.schema(&cluster.namespace);
+        // With room for more builds than anybody makes.
+        let name = Build { projection, version: i32::MAX }.schema(&cluster.namespace);
         if name.len() > NAME_BYTES_MAX {
             return Err(Error::NamespaceTooLong(name));
         }
@@ -31,9 +32,7 @@ pub async fn migrate(cluster: &Cluster, database_url: &str) -> Result<(), Error>
     run(&format!("CREATE SCHEMA IF NOT EXISTS {catalogue}"), &mut connection).await?;
     create_reader(&catalogue, &mut connection).await?;
     sqlx::migrate!().run(&mut connection).await?;
-    for projection in Projection::ALL {
-        create_tables(projection, cluster, &mut connection).await?;
-    }
+    create_builds(cluster, &mut connection).await?;
     connection.close().await?;
     Ok(())
 }
@@ -42,8 +41,15 @@ pub async fn migrate(cluster: &Cluster, database_url: &str) -> Result<(), Error>
 pub async fn discard(cluster: &Cluster, database_url: &str) -> Result<(), Error> {
     let options = connect_options(database_url, &cluster.namespace)?;
     let mut connection = PgConnection::connect_with(&options).await?;
-    let schemas = Projection::ALL.map(|projection| projection.schema(&cluster.namespace));
-    for schema in schemas.into_iter().chain([cluster.namespace.schema()]) {
+    let catalogue = cluster.namespace.schema();
+    let schemas: Vec<String> = sqlx::query_scalar(
+        "SELECT nspname FROM pg_namespace WHERE nspname = $1 OR nspname ~ ('^' || $1 || '_(' || $2 || ')_[0-9]+$')",
+    )
+    .bind(&catalogue)
+    .bind(Projection::ALL.map(Projection::name).join("|"))
+    .fetch_all(&mut connection)
+    .await?;
+    for schema in schemas {
         run(&format!("DROP SCHEMA IF EXISTS {schema} CASCADE"), &mut connection).await?;
     }
     Ok(connection.close().await?)
@@ -77,38 +83,17 @@ async fn create_reader(catalogue: &str, connection: &mut PgConnection) -> Result
     Ok(run(&format!("GRANT USAGE ON SCHEMA {catalogue} TO {READER}"), connection).await?)
 }
 
-/// Makes the tables of this version, if they are not there; then the views show it.
-async fn create_tables(
-    projection: Projection,
-    cluster: &Cluster,
-    connection: &mut PgConnection,
-) -> Result<(), Error> {
-    let (catalogue, schema) = (cluster.namespace.schema(), projection.schema(&cluster.namespace));
+/// Makes a build of each read model that has none with the fold of this code. Where an older one is shown, it stays so until
+/// the new one has caught up.
+async fn create_builds(cluster: &Cluster, connection: &mut PgConnection) -> Result<(), Error> {
     let mut transaction = connection.begin().await?;
-    let is_new =
-        sqlx::query("INSERT INTO projections (projection, version) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(projection.name())
-            .bind(projection.version())
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected()
-            == 1;
-    if is_new {
-        run(&format!("CREATE SCHEMA {schema}; SET LOCAL search_path TO {schema}"), &mut transaction).await?;
-        raw_sql(projection.tables()).execute(&mut *transaction).await?;
-        run(&format!("SET LOCAL search_path TO {catalogue}"), &mut transaction).await?;
-        // Until it has caught up, who asks for a position waits, or is told how far behind it is.
-        for statement in [
-            "UPDATE projections SET current = FALSE WHERE projection = $1 AND version <> $2 AND current",
-            "UPDATE projections SET current = TRUE WHERE projection = $1 AND version = $2",
-        ] {
-            sqlx::query(statement)
-                .bind(projection.name())
-                .bind(projection.version())
-                .execute(&mut *transaction)
-                .await?;
+    catalogue::lock(&mut transaction).await?;
+    let entries = catalogue::entries(&mut transaction).await?;
+    for projection in Projection::ALL {
+        let is_there = |e: &catalogue::Entry| e.build.projection == projection && e.fold == projection.fold();
+        if !entries.iter().any(is_there) {
+            catalogue::make(&mut transaction, projection, &cluster.namespace).await?;
         }
-        sqlx::query("SELECT publish($1)").bind(&schema).execute(&mut *transaction).await?;
     }
     Ok(transaction.commit().await?)
 }

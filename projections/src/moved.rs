@@ -4,7 +4,7 @@
 use factfold_schemas::topics::{Namespace, Topic};
 use serde::{Deserialize, Serialize};
 
-use crate::Projection;
+use crate::Build;
 
 /// Postgres takes payloads below 8000 bytes.
 const PAYLOAD_BYTES_MAX: usize = 7_900;
@@ -24,11 +24,11 @@ pub(crate) struct Moved {
 }
 
 impl Moved {
-    /// What this version of the code has folded.
-    pub(crate) fn new(projection: Projection, reached: impl Iterator<Item = (Topic, i32, i64)>) -> Self {
+    /// What a build has folded.
+    pub(crate) fn new(build: Build, reached: impl Iterator<Item = (Topic, i32, i64)>) -> Self {
         let reached =
             reached.map(|(topic, partition, decided)| (topic.to_string(), partition, decided)).collect();
-        Self { projection: projection.name().to_owned(), version: projection.version(), reached }
+        Self { projection: build.projection.name().to_owned(), version: build.version, reached }
     }
 
     /// The payload.
@@ -47,9 +47,9 @@ impl Moved {
         serde_json::from_str(payload).ok().filter(|moved: &Self| !moved.reached.is_empty())
     }
 
-    /// The read model, where this code knows it in this version.
-    pub(crate) fn projection(&self) -> Option<Projection> {
-        self.projection.parse().ok().filter(|known: &Projection| known.version() == self.version)
+    /// The build, where this code knows its read model.
+    pub(crate) fn build(&self) -> Option<Build> {
+        Some(Build { projection: self.projection.parse().ok()?, version: self.version })
     }
 
     /// How far it has come.
@@ -62,22 +62,25 @@ impl Moved {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use factfold_schemas::topics::Service;
+
+    use super::*;
+    use crate::Projection;
 
     #[test]
     fn what_is_said_is_heard() {
         let events = Service::Orders.events();
-        let moved = Moved::new(Projection::Orders, [(events, 3, 42)].into_iter());
+        let build = Build { projection: Projection::Orders, version: 2 };
+        let moved = Moved::new(build, [(events, 3, 42)].into_iter());
         let heard = Moved::read(&moved.payload()).expect("a message");
-        assert_eq!(heard.projection(), Some(Projection::Orders));
+        assert_eq!(heard.build(), Some(build));
         assert_eq!(heard.reached().collect::<Vec<_>>(), [(events, 3, 42)]);
     }
 
     #[test]
     fn too_much_to_say_becomes_a_hint_to_look() {
         let everything = (0..10_000).map(|partition| (Service::Orders.events(), partition, 1));
-        let payload = Moved::new(Projection::Orders, everything).payload();
+        let payload = Moved::new(Build { projection: Projection::Orders, version: 1 }, everything).payload();
         assert!(payload.len() < 8_000);
         assert_eq!(Moved::read(&payload), None);
         assert_eq!(Moved::read("?"), None);

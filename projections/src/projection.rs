@@ -1,10 +1,8 @@
 //! The list of read models. To add one: a folder with tables, fold and queries, and a line in each `match` on this enum.
 
-use factfold_schemas::topics::{Namespace, Service, Topic, TopicKind};
+use factfold_schemas::topics::{Service, Topic, TopicKind};
 
-use sqlx::postgres::PgConnectOptions;
-
-use crate::{Error, command_outcomes, goods, order_timeline, orders, postgres::connect_options, users};
+use crate::{command_outcomes, goods, order_timeline, orders, users};
 
 /// A read model.
 #[derive(
@@ -45,8 +43,8 @@ impl Projection {
         self.into()
     }
 
-    /// The version of its tables and its fold: another one lives in a schema of its own, beside this.
-    pub const fn version(self) -> i32 {
+    /// The number of its fold and its tables: raise it when either changes, and the next start builds it anew, beside.
+    pub const fn fold(self) -> i32 {
         match self {
             Self::Goods | Self::Orders | Self::OrderTimeline | Self::Users => 1,
             Self::CommandOutcomes => 2,
@@ -70,22 +68,7 @@ impl Projection {
         self.topics().contains(&service.events())
     }
 
-    /// The Postgres schema of its tables: `factfold_orders_1`.
-    pub(crate) fn schema(self, namespace: &Namespace) -> String {
-        format!("{}_{}_{}", namespace.schema(), self.name(), self.version())
-    }
-
-    /// How to connect to its tables: those of this version come first, since the views of the same names show the current one.
-    pub(crate) fn options(
-        self,
-        database_url: &str,
-        namespace: &Namespace,
-    ) -> Result<PgConnectOptions, Error> {
-        let search_path = format!("{},{}", self.schema(namespace), namespace.schema());
-        Ok(connect_options(database_url, namespace)?.options([("search_path", search_path)]))
-    }
-
-    /// The statements that make its tables, for a search path that leads to [`Self::schema`].
+    /// The statements that make its tables, for a search path that leads to a build's schema.
     pub(crate) const fn tables(self) -> &'static str {
         match self {
             Self::Goods => goods::TABLES,
@@ -107,6 +90,5 @@ mod tests {
         assert!(!Projection::Goods.is_fed_by(Service::Orders));
         assert!(Service::ALL.into_iter().all(|service| Projection::CommandOutcomes.is_fed_by(service)));
         assert_eq!(Projection::CommandOutcomes.topics().len(), 2 * Service::ALL.len());
-        assert_eq!(Projection::OrderTimeline.schema(&Namespace::default()), "factfold_order_timeline_1");
     }
 }

@@ -8,7 +8,7 @@ use factfold_schemas::{
     kafka::Cluster,
     orders::{Order, Status},
     position::Position,
-    topics::Topic,
+    topics::{Namespace, Topic},
     users::User,
 };
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    Error, Projection,
+    Build, Error, Projection, catalogue,
     command_outcomes::{self, CommandOutcome},
     goods::{self, GoodsFilter},
     order_timeline::{self, TimelineEntry},
@@ -38,6 +38,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Answers questions from the read models, and knows how far they have come. Cheap to clone.
 #[derive(Clone)]
 pub struct ReadSide {
+    namespace: Namespace,
     waiting: Waiting,
     _listener: Arc<Listener>,
 }
@@ -52,7 +53,7 @@ impl ReadSide {
         let listener =
             Listener::start(pool_of_listener(options), pool.clone(), &cluster.namespace, progress.clone());
         let waiting = Waiting { pool, progress, log: CommandLog::new(cluster)? };
-        Ok(Self { waiting, _listener: Arc::new(listener) })
+        Ok(Self { namespace: cluster.namespace.clone(), waiting, _listener: Arc::new(listener) })
     }
 
     /// These goods.
@@ -157,7 +158,7 @@ impl ReadSide {
                     version: row.try_get("version")?,
                     failure: row.try_get("failure")?,
                     partitions: partitions
-                        .extract_if(.., |partition| partition.projection == projection)
+                        .extract_if(.., |partition| partition.build.projection == projection)
                         .map(PartitionProgress::from)
                         .collect(),
                 })
@@ -168,6 +169,13 @@ impl ReadSide {
     /// Uses this ticket up. False when it was used before, at whatever gateway.
     pub async fn take_ticket(&self, ticket: Uuid, expires_at: Timestamp) -> Result<bool, Error> {
         Ok(tickets::take(self.pool(), ticket, expires_at).await?)
+    }
+
+    /// Builds a read model anew, beside the one that is shown; it is shown once it has caught up. Where one is under way
+    /// already, that is the one.
+    pub async fn rebuild(&self, projection: Projection) -> Result<Build, Error> {
+        let mut connection = self.pool().acquire().await?;
+        Ok(catalogue::rebuild(&mut connection, &self.namespace, projection).await?)
     }
 
     /// The read models that do not go on: what they show is as old as the record that stopped them.

@@ -10,6 +10,7 @@ mod documents;
 mod gateway;
 mod history;
 mod prepare;
+mod projections;
 mod projector;
 mod readable;
 mod replay;
@@ -56,6 +57,7 @@ enum Command {
     Replay(Within<replay::Args>),
     Topics(Within<topics::Args>),
     DeadLetters(dead_letters::Args),
+    Projections(Within<projections::Args>),
     Doctor(Within<doctor::Args>),
     Token(Within<token::Args>),
     Users(Within<users::Args>),
@@ -126,6 +128,10 @@ impl Cli {
             Command::Topics(within) => {
                 let (args, data) = within.split(before)?;
                 topics::run(args, data).await
+            }
+            Command::Projections(within) => {
+                let (args, data) = within.split(before)?;
+                projections::run(args, data).await
             }
             Command::DeadLetters(args) => dead_letters::run(args, before).await,
             Command::Doctor(within) => {

@@ -10,7 +10,7 @@ use super::{
     stop::Stop,
 };
 use crate::{
-    Projection,
+    Build,
     moved::{Moved, channel},
 };
 
@@ -18,15 +18,12 @@ use crate::{
 pub(super) type Checkpoints = BTreeMap<Place, Checkpoint>;
 
 /// Reads the checkpoints.
-pub(super) async fn load(
-    connection: &mut PgConnection,
-    projection: Projection,
-) -> Result<Checkpoints, sqlx::Error> {
+pub(super) async fn load(connection: &mut PgConnection, build: Build) -> Result<Checkpoints, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT topic, partition, next_offset, decided_offset FROM checkpoints WHERE projection = $1 AND version = $2",
     )
-    .bind(projection.name())
-    .bind(projection.version())
+    .bind(build.projection.name())
+    .bind(build.version)
     .fetch_all(connection)
     .await?;
     rows.iter()
@@ -42,15 +39,15 @@ pub(super) async fn load(
 /// Makes checkpoints for partitions that have none: nothing is folded below these offsets.
 pub(super) async fn create(
     connection: &mut PgConnection,
-    projection: Projection,
+    build: Build,
     starts: &[(Place, i64)],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO checkpoints (projection, version, topic, partition, next_offset)
          SELECT $1, $2, s.* FROM UNNEST($3::TEXT[], $4::INTEGER[], $5::BIGINT[]) AS s ON CONFLICT DO NOTHING",
     )
-    .bind(projection.name())
-    .bind(projection.version())
+    .bind(build.projection.name())
+    .bind(build.version)
     .bind(starts.iter().map(|((topic, _), _)| topic.to_string()).collect::<Vec<_>>())
     .bind(starts.iter().map(|((_, partition), _)| *partition).collect::<Vec<_>>())
     .bind(starts.iter().map(|(_, start)| *start).collect::<Vec<_>>())
@@ -65,7 +62,7 @@ pub(super) async fn create(
 /// (Postgres looks at a row again when it had to wait for its lock, so the comparison is with what is there then.)
 pub(super) async fn advance(
     transaction: &mut PgConnection,
-    projection: Projection,
+    build: Build,
     namespace: &Namespace,
     batch: &Batch,
 ) -> Result<(), Stop> {
@@ -75,7 +72,7 @@ pub(super) async fn advance(
         .filter(|(_, (from, to))| from.decided != to.decided)
         .filter_map(|((topic, partition), (_, to))| Some((*topic, *partition, to.decided?)))
         .collect();
-    let payload = (!reached.is_empty()).then(|| Moved::new(projection, reached.into_iter()).payload());
+    let payload = (!reached.is_empty()).then(|| Moved::new(build, reached.into_iter()).payload());
     let moved: i64 = sqlx::query_scalar(
         "WITH wanted AS (
              SELECT * FROM UNNEST($3::TEXT[], $4::INTEGER[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[])
@@ -96,8 +93,8 @@ pub(super) async fn advance(
          )
          SELECT count(*), CASE WHEN $9::TEXT IS NOT NULL THEN pg_notify($8, $9)::TEXT END FROM moved",
     )
-    .bind(projection.name())
-    .bind(projection.version())
+    .bind(build.projection.name())
+    .bind(build.version)
     .bind(batch.moves.keys().map(|(topic, _)| topic.to_string()).collect::<Vec<_>>())
     .bind(batch.moves.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
     .bind(batch.moves.values().map(|(from, _)| from.next).collect::<Vec<_>>())
@@ -128,16 +125,29 @@ pub(super) async fn check_cluster(connection: &mut PgConnection, cluster_id: &st
 /// Notes in the catalogue why a read model stopped, or that it goes on.
 pub(super) async fn note_failure(
     connection: &mut PgConnection,
-    projection: Projection,
+    build: Build,
     failure: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE projections SET failure = $3, failed_at = CASE WHEN $3 IS NOT NULL THEN now() END
          WHERE projection = $1 AND version = $2 AND failure IS DISTINCT FROM $3",
     )
-    .bind(projection.name())
-    .bind(projection.version())
+    .bind(build.projection.name())
+    .bind(build.version)
     .bind(failure)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Notes that a build has come to the end of the log.
+pub(super) async fn note_caught_up(connection: &mut PgConnection, build: Build) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE projections SET caught_up_at = now()
+         WHERE projection = $1 AND version = $2 AND caught_up_at IS NULL",
+    )
+    .bind(build.projection.name())
+    .bind(build.version)
     .execute(connection)
     .await
     .map(drop)

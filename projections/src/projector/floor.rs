@@ -13,7 +13,7 @@ use super::{
     source::Source,
     stop::Stop,
 };
-use crate::{Error, Projection, command_outcomes, goods};
+use crate::{Build, Error, Projection, command_outcomes, goods};
 
 /// What a projector would write for the events of the goods service, in batches of its own.
 pub struct Floor {
@@ -41,25 +41,25 @@ impl Floor {
     /// Writes everything into tables that are empty: the two read models that these events feed, with a connection each.
     pub async fn write(self, cluster: &Cluster, database_url: &str) -> Result<Wrote, Error> {
         let namespace = &cluster.namespace;
-        let mut first = self.connect(database_url, namespace, Projection::Goods).await?;
-        let mut second = self.connect(database_url, namespace, Projection::CommandOutcomes).await?;
+        let (goods, outcomes) = (current(Projection::Goods), current(Projection::CommandOutcomes));
+        let mut first = self.connect(database_url, namespace, goods).await?;
+        let mut second = self.connect(database_url, namespace, outcomes).await?;
         let written = async {
-            let goods = goods_rows(&self.batches)?;
+            let rows = goods_rows(&self.batches)?;
             let folded = self.batches.iter().map(|batch| command_outcomes::fold(&batch.entries));
-            let outcomes = folded.collect::<Result<Vec<_>, _>>()?;
+            let folded = folded.collect::<Result<Vec<_>, _>>()?;
             let since = Instant::now();
             let of_goods = async {
-                for (batch, rows) in self.batches.iter().zip(&goods) {
-                    let mut transaction = begin(&mut first, Projection::Goods, namespace, batch).await?;
+                for (batch, rows) in self.batches.iter().zip(&rows) {
+                    let mut transaction = begin(&mut first, goods, namespace, batch).await?;
                     goods::store(&mut transaction, rows).await?;
                     transaction.commit().await?;
                 }
                 Ok::<_, Stop>(())
             };
             let of_outcomes = async {
-                for (batch, rows) in self.batches.iter().zip(&outcomes) {
-                    let mut transaction =
-                        begin(&mut second, Projection::CommandOutcomes, namespace, batch).await?;
+                for (batch, rows) in self.batches.iter().zip(&folded) {
+                    let mut transaction = begin(&mut second, outcomes, namespace, batch).await?;
                     command_outcomes::store(&mut transaction, rows).await?;
                     transaction.commit().await?;
                 }
@@ -76,14 +76,18 @@ impl Floor {
         &self,
         database_url: &str,
         namespace: &Namespace,
-        projection: Projection,
+        build: Build,
     ) -> Result<PgConnection, Error> {
-        let mut connection =
-            PgConnection::connect_with(&projection.options(database_url, namespace)?).await?;
+        let mut connection = PgConnection::connect_with(&build.options(database_url, namespace)?).await?;
         let starts: Vec<_> = self.starts.iter().map(|(place, start)| (*place, start.next)).collect();
-        checkpoint::create(&mut connection, projection, &starts).await?;
+        checkpoint::create(&mut connection, build, &starts).await?;
         Ok(connection)
     }
+}
+
+/// The one build of a system that was made for this.
+fn current(projection: Projection) -> Build {
+    Build { projection, version: 1 }
 }
 
 fn read(cluster: &Cluster, records: usize) -> Result<Floor, Stop> {
@@ -126,11 +130,11 @@ fn goods_rows(batches: &[Batch]) -> Result<Vec<goods::Rows>, Stop> {
 
 async fn begin<'c>(
     connection: &'c mut PgConnection,
-    projection: Projection,
+    build: Build,
     namespace: &Namespace,
     batch: &Batch,
 ) -> Result<Transaction<'c, Postgres>, Stop> {
     let mut transaction = connection.begin().await?;
-    checkpoint::advance(&mut transaction, projection, namespace, batch).await?;
+    checkpoint::advance(&mut transaction, build, namespace, batch).await?;
     Ok(transaction)
 }

@@ -14,13 +14,13 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::{
-    batch::{Batch, Checkpoint},
+    batch::{Batch, Checkpoint, Place},
     checkpoint,
     retry::Backoff,
     source::Source,
     stop::Stop,
 };
-use crate::{Error, Projection, command_outcomes, goods, order_timeline, orders, users};
+use crate::{Build, Error, Projection, command_outcomes, goods, order_timeline, orders, users};
 
 /// How often an idle read model writes down that it has passed markers, which hold no records.
 const MARKERS_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,12 +30,14 @@ const DATABASE_TIMEOUT: Duration = Duration::from_secs(60);
 const STEP_ASIDE: Duration = Duration::from_secs(1);
 /// How often the lag is measured.
 const LAG_INTERVAL: Duration = Duration::from_secs(5);
+/// Within how many offsets of the end of the log a build has caught up: it comes no nearer under a steady load.
+const CAUGHT_UP_LAG: i64 = 5_000;
 /// The most trace parents that the span of a batch names.
 const TRACE_PARENTS_MAX: usize = 8;
 
-/// One read model, being kept up to date.
+/// One build of a read model, being kept up to date.
 pub(super) struct Session {
-    projection: Projection,
+    build: Build,
     cluster: Cluster,
     database: PgConnectOptions,
     /// Closed when the work shall end.
@@ -44,19 +46,20 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(
-        projection: Projection,
+        build: Build,
         cluster: &Cluster,
         database_url: &str,
         stopped: watch::Receiver<()>,
     ) -> Result<Self, Error> {
-        let database = projection.options(database_url, &cluster.namespace)?;
-        Ok(Self { projection, cluster: cluster.clone(), database, stopped })
+        let database = build.options(database_url, &cluster.namespace)?;
+        Ok(Self { build, cluster: cluster.clone(), database, stopped })
     }
 
     /// Folds until asked to stop, or until the log contradicts what was folded. Calls to Kafka block: this needs a thread.
     pub(super) async fn run(self) -> Result<(), Error> {
-        let name = self.projection.name();
-        let failed = gauge!("factfold_projection_failed", "projection" => name);
+        let name = self.build.projection.name();
+        let version = self.build.version.to_string();
+        let failed = gauge!("factfold_projection_failed", "projection" => name, "version" => version);
         failed.set(0);
         let (mut backoff, mut was_overtaken) = (Backoff::new(), false);
         loop {
@@ -65,7 +68,7 @@ impl Session {
                 tracing::error!(projection.name = name, error = %stop, "stopped: trying again would not help");
                 failed.set(1);
                 self.note_failure(&stop).await;
-                return Err(stop.into_error(self.projection));
+                return Err(stop.into_error(self.build.projection));
             }
             counter!("factfold_projection_retries_total", "projection" => name, "reason" => stop.name())
                 .increment(1);
@@ -95,13 +98,13 @@ impl Session {
             return Ok(());
         }
         let mut database = in_time(PgConnection::connect_with(&self.database)).await?;
-        let mut source = Source::connect(&self.cluster, self.projection)?;
+        let mut source = Source::connect(&self.cluster, self.build.projection)?;
         fail_point!("projector::connected");
         self.resume(&mut database, &mut source).await?;
         fail_point!("projector::resumed");
-        tracing::debug!(projection.name = self.projection.name(), "following");
+        tracing::debug!(projection.name = self.build.projection.name(), "following");
 
-        let (mut written, mut measured) = (Instant::now(), None::<Instant>);
+        let (mut written, mut measured, mut caught_up) = (Instant::now(), None::<Instant>, false);
         while !self.is_stopped() {
             let batch = source.gather()?;
             if !batch.entries.is_empty() || (!batch.moves.is_empty() && written.elapsed() >= MARKERS_INTERVAL)
@@ -114,18 +117,25 @@ impl Session {
                 written = Instant::now();
                 backoff.reset();
             }
-            if measured.is_none_or(|at| at.elapsed() >= LAG_INTERVAL) {
-                self.report_lag(&source)?;
+            let is_at_rest = !caught_up && batch.entries.is_empty();
+            if is_at_rest || measured.is_none_or(|at| at.elapsed() >= LAG_INTERVAL) {
+                let lag = self.report_lag(&source)?;
+                if !caught_up && lag <= CAUGHT_UP_LAG {
+                    in_time(checkpoint::note_caught_up(&mut database, self.build)).await?;
+                    caught_up = true;
+                }
                 measured = Some(Instant::now());
             }
         }
+        // Whoever goes on with it measures it.
+        self.report(source.places().map(|place| (place, 0)));
         Ok(in_time(database.close()).await?)
     }
 
     /// Reads the checkpoints, checks that the log still has what lies behind them, and begins there.
     async fn resume(&self, database: &mut PgConnection, source: &mut Source) -> Result<(), Stop> {
         // In this order: meanwhile another projector may go on, so the ends must be newer than what is compared with them.
-        let known = checkpoint::load(database, self.projection).await?;
+        let known = checkpoint::load(database, self.build).await?;
         let extents = source.extents()?;
         if let Some(cluster_id) = source.cluster_id() {
             checkpoint::check_cluster(database, &cluster_id).await?;
@@ -148,15 +158,15 @@ impl Session {
         }
         let starts: Vec<_> = extents.iter().map(|(place, extent)| (*place, extent.low)).collect();
         fail_point!("projector::checkpoints-read");
-        checkpoint::create(database, self.projection, &starts).await?;
+        checkpoint::create(database, self.build, &starts).await?;
         fail_point!("projector::checkpoints-made");
-        checkpoint::note_failure(database, self.projection, None).await?;
-        Ok(source.start(checkpoint::load(database, self.projection).await?)?)
+        checkpoint::note_failure(database, self.build, None).await?;
+        Ok(source.start(checkpoint::load(database, self.build).await?)?)
     }
 
     /// One batch, one transaction: the checkpoint first, then the rows.
     async fn commit(&self, database: &mut PgConnection, batch: &Batch) -> Result<(), Stop> {
-        let name = self.projection.name();
+        let name = self.build.projection.name();
         let span = tracing::info_span!(
             "fold",
             projection.name = name,
@@ -170,7 +180,7 @@ impl Session {
         async {
             let mut transaction = database.begin().await?;
             fail_point!("projector::begun");
-            checkpoint::advance(&mut transaction, self.projection, &self.cluster.namespace, batch).await?;
+            checkpoint::advance(&mut transaction, self.build, &self.cluster.namespace, batch).await?;
             fail_point!("projector::checkpoint-moved", |_| Err(injected()));
             self.write(&mut transaction, batch).await.map_err(|stop| stop.blaming(batch))?;
             fail_point!("projector::rows-written", |_| Err(injected()));
@@ -193,7 +203,7 @@ impl Session {
         if batch.entries.is_empty() {
             return Ok(());
         }
-        match self.projection {
+        match self.build.projection {
             Projection::Goods => goods::write(transaction, batch.goods()).await,
             Projection::Orders => orders::write(transaction, batch.orders()).await,
             Projection::Users => users::write(transaction, batch.users()).await,
@@ -202,27 +212,35 @@ impl Session {
         }
     }
 
-    fn report_lag(&self, source: &Source) -> Result<(), Stop> {
-        for ((topic, partition), lag) in source.lag()? {
+    /// Measures how far it is behind, in all partitions together.
+    fn report_lag(&self, source: &Source) -> Result<i64, Stop> {
+        let lag = source.lag()?;
+        let whole = lag.iter().map(|(_, lag)| lag).sum();
+        self.report(lag.into_iter());
+        Ok(whole)
+    }
+
+    fn report(&self, lag: impl Iterator<Item = (Place, i64)>) {
+        for ((topic, partition), lag) in lag {
             gauge!(
                 "factfold_projection_lag_offsets",
-                "projection" => self.projection.name(),
+                "projection" => self.build.projection.name(),
+                "version" => self.build.version.to_string(),
                 "topic" => topic.to_string(),
                 "partition" => partition.to_string(),
             )
             .set(lag as f64);
         }
-        Ok(())
     }
 
     /// So that whoever asks why it stands still is told. When that fails too, the log of this process still says it.
     async fn note_failure(&self, stop: &Stop) {
         let noted = async {
             let mut database = in_time(PgConnection::connect_with(&self.database)).await?;
-            checkpoint::note_failure(&mut database, self.projection, Some(&stop.to_string())).await
+            checkpoint::note_failure(&mut database, self.build, Some(&stop.to_string())).await
         };
         if let Err(error) = noted.await {
-            tracing::warn!(projection.name = self.projection.name(), %error, "could not note the failure");
+            tracing::warn!(projection.name = self.build.projection.name(), %error, "could not note the failure");
         }
     }
 }

@@ -140,6 +140,11 @@ impl Source {
         self.checkpoints.extend(batch.moves.iter().map(|(place, (_, to))| (*place, *to)));
     }
 
+    /// The partitions that it reads.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
+        self.checkpoints.keys().copied()
+    }
+
     /// How many offsets lie between what is folded and the end of what is committed, for each partition.
     pub(super) fn lag(&self) -> Result<Vec<(Place, i64)>, KafkaError> {
         let mut wanted = TopicPartitionList::new();

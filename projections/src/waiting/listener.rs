@@ -3,16 +3,19 @@
 //! Whenever it (re)connects it reads the checkpoints after it has begun to listen, so nothing falls between. A connection
 //! can also die without a sign; so every now and then it looks at the checkpoints, which heals what was missed.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use factfold_schemas::topics::{Namespace, Topic};
 use metrics::gauge;
-use sqlx::{PgPool, Row, postgres::PgListener};
+use sqlx::{
+    PgPool, Row,
+    postgres::{PgListener, PgRow},
+};
 use tokio::task::JoinHandle;
 
 use super::Progress;
 use crate::{
-    Projection,
+    Build, Projection,
     moved::{Moved, channel},
     postgres::required,
 };
@@ -77,10 +80,10 @@ async fn follow(
 }
 
 fn hear(progress: &Progress, moved: &Moved) {
-    // Versions that are built beside the one that is shown do not concern readers.
-    let Some(projection) = moved.projection() else { return };
+    // Builds beside the one that is shown do not concern readers.
+    let Some(build) = moved.build().filter(|build| progress.shows(*build)) else { return };
     for (topic, partition, decided) in moved.reached() {
-        progress.raise((projection, topic, partition), decided);
+        progress.raise((build.projection, topic, partition), decided);
     }
 }
 
@@ -97,11 +100,13 @@ async fn look(pool: &PgPool, progress: &Progress) {
 }
 
 async fn reload(pool: &PgPool, progress: &Progress) -> Result<(), sqlx::Error> {
+    progress.show(shown(pool).await?);
     progress.replace(load(pool).await?.iter().filter_map(Partition::reached));
     Ok(())
 }
 
 async fn raise_all(pool: &PgPool, progress: &Progress) -> Result<(), sqlx::Error> {
+    progress.show(shown(pool).await?);
     for (place, decided) in load(pool).await?.iter().filter_map(Partition::reached) {
         progress.raise(place, decided);
     }
@@ -111,7 +116,7 @@ async fn raise_all(pool: &PgPool, progress: &Progress) -> Result<(), sqlx::Error
 /// A partition, as a read model has folded it.
 #[derive(Debug)]
 pub(crate) struct Partition {
-    pub(crate) projection: Projection,
+    pub(crate) build: Build,
     pub(crate) topic: Topic,
     pub(crate) partition: i32,
     pub(crate) next_offset: i64,
@@ -120,23 +125,39 @@ pub(crate) struct Partition {
 
 impl Partition {
     fn reached(&self) -> Option<((Projection, Topic, i32), i64)> {
-        Some(((self.projection, self.topic, self.partition), self.decided_offset?))
+        Some(((self.build.projection, self.topic, self.partition), self.decided_offset?))
     }
 }
 
-/// The checkpoints of the versions that are shown.
+/// The builds that are shown.
+async fn shown(pool: &PgPool) -> Result<HashSet<Build>, sqlx::Error> {
+    let rows =
+        sqlx::query("SELECT projection, version FROM projections WHERE current").fetch_all(pool).await?;
+    let build = |row: &PgRow| {
+        Ok(Build { projection: required(row, "projection")?, version: row.try_get("version")? })
+    };
+    rows.iter().filter(is_known).map(build).collect()
+}
+
+/// A read model that only a newer code knows is nothing to us.
+fn is_known(row: &&PgRow) -> bool {
+    row.try_get::<&str, _>("projection").is_ok_and(|name| name.parse::<Projection>().is_ok())
+}
+
+/// The checkpoints of the builds that are shown.
 pub(crate) async fn load(pool: &PgPool) -> Result<Vec<Partition>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT projection, topic, partition, next_offset, decided_offset
+        "SELECT projection, version, topic, partition, next_offset, decided_offset
          FROM checkpoints JOIN projections USING (projection, version) WHERE current
          ORDER BY projection, topic, partition",
     )
     .fetch_all(pool)
     .await?;
     rows.iter()
+        .filter(is_known)
         .map(|row| {
             Ok(Partition {
-                projection: required(row, "projection")?,
+                build: Build { projection: required(row, "projection")?, version: row.try_get("version")? },
                 topic: required(row, "topic")?,
                 partition: row.try_get("partition")?,
                 next_offset: row.try_get("next_offset")?,

@@ -2,14 +2,14 @@
 //! or that has moved, and everybody who waits for it is woken when it moves.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
 use factfold_schemas::topics::Topic;
 use tokio::sync::watch;
 
-use crate::Projection;
+use crate::{Build, Projection};
 
 /// A partition of an events or outcomes topic, as a read model sees it.
 pub(crate) type Place = (Projection, Topic, i32);
@@ -21,12 +21,24 @@ const NOTHING: i64 = -1;
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     places: Mutex<HashMap<Place, watch::Sender<i64>>>,
+    /// The builds that are shown.
+    shown: Mutex<HashSet<Build>>,
 }
 
 impl Progress {
     /// The highest decided offset that is folded there; it changes as it rises.
     pub(crate) fn watch(&self, place: Place) -> watch::Receiver<i64> {
         self.with(place, watch::Sender::subscribe)
+    }
+
+    /// These builds are shown, and no others.
+    pub(crate) fn show(&self, builds: HashSet<Build>) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = builds;
+    }
+
+    /// Whether this build is shown.
+    pub(crate) fn shows(&self, build: Build) -> bool {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).contains(&build)
     }
 
     /// It has come at least this far.

@@ -1,6 +1,7 @@
 //! The read side against a real Kafka and a real Postgres. Each test has a namespace of its own, so all run at once.
 //! Events are written as a worker writes them: inside transactions, events and outcomes in the partition of their command.
 
+mod building;
 mod exactly_once;
 mod migrating;
 mod projecting;

@@ -70,7 +70,8 @@ impl ByHand {
              ON CONFLICT (projection, version, topic, partition) DO UPDATE SET decided_offset = EXCLUDED.decided_offset",
         )
         .bind(projection.name())
-        .bind(projection.version())
+        // The first build, and the only one.
+        .bind(1)
         .bind(topic)
         .bind(decided.partition)
         .bind(decided.offset)

@@ -1,0 +1,286 @@
+//! `factfold projections`: which builds of the read models there are, and which one people see.
+
+use std::{
+    collections::HashMap,
+    io::{IsTerminal as _, stderr},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use factfold_projections::{
+    Build, BuildEntry, BuildError, Catalogue, Projection, checkpoints,
+    log_reader::{Bound, Lane, Log},
+};
+use factfold_schemas::{kafka::Cluster, topics::Topic};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::{
+    console::notice,
+    data_dir::DataDir,
+    failure::Failure,
+    output,
+    system::{Flags, System},
+};
+
+/// How often to look at a build that is waited for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Rebuild read models beside themselves, switch, and go back
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  factfold projections list
+  factfold projections rebuild goods --wait
+  factfold projections back goods
+
+A build is made beside the one that people see, by the projectors that run, and is shown once it has
+come as far. The one before is kept, and kept up to date, until it is dropped.")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the builds of all read models, and how far each has come
+    #[command(after_help = "Example: factfold projections list --json")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Build a read model anew, beside; it is shown once it has caught up
+    #[command(after_help = "Example: factfold projections rebuild goods --wait")]
+    Rebuild {
+        /// Which read model
+        #[arg(value_name = "NAME", value_parser = projection())]
+        name: Projection,
+        /// Wait until it is shown, and say how far it has come
+        #[arg(long)]
+        wait: bool,
+        /// Do not show it by itself: `switch` does
+        #[arg(long, conflicts_with = "wait")]
+        hidden: bool,
+    },
+    /// Leave a build alone for now
+    #[command(after_help = "Example: factfold projections pause goods 2")]
+    Pause(Which),
+    /// Go on with a build
+    #[command(after_help = "Example: factfold projections resume goods 2")]
+    Resume(Which),
+    /// Give up a build that nobody has seen yet
+    #[command(after_help = "Example: factfold projections cancel goods 2")]
+    Cancel(Which),
+    /// Show a build
+    #[command(after_help = "Example: factfold projections switch goods 2")]
+    Switch(Which),
+    /// Show what was shown before
+    #[command(after_help = "Example: factfold projections back goods")]
+    Back {
+        /// Which read model
+        #[arg(value_name = "NAME", value_parser = projection())]
+        name: Projection,
+    },
+    /// Throw a build away that is not shown
+    #[command(after_help = "Example: factfold projections drop goods 1")]
+    Drop(Which),
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Which read model
+    #[arg(value_name = "NAME", value_parser = projection())]
+    name: Projection,
+    /// Which of its builds
+    #[arg(value_name = "BUILD", value_parser = clap::value_parser!(i32).range(1..))]
+    version: i32,
+}
+
+impl Which {
+    fn build(&self) -> Build {
+        Build { projection: self.name, version: self.version }
+    }
+}
+
+fn projection() -> impl clap::builder::TypedValueParser<Value = Projection> {
+    use clap::builder::TypedValueParser as _;
+    let names = Projection::ALL.map(Projection::name);
+    clap::builder::PossibleValuesParser::new(names).try_map(|name| name.parse::<Projection>())
+}
+
+/// Runs the command.
+pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> {
+    let system = System::find(data, &args.flags)?;
+    let cluster = system.cluster()?;
+    let opened = Catalogue::open(&cluster, system.database()?).await;
+    let opened = opened.context("the catalogue of read models: does a projector run?");
+    let mut catalogue = opened.map_err(Failure::OutOfReach)?;
+    let said = match args.command {
+        Command::List { json } => return list(&mut catalogue, &cluster, json).await,
+        Command::Rebuild { name, wait, hidden } => {
+            let build = catalogue.rebuild(name).await.map_err(|error| refused(error.into()))?;
+            if hidden {
+                catalogue.goes_live(build, false).await.map_err(refused)?;
+            }
+            if wait {
+                until_shown(&mut catalogue, &cluster, build).await?;
+                format!("{build} is shown")
+            } else {
+                format!("{build} is being built")
+            }
+        }
+        Command::Pause(which) => {
+            catalogue.pause(which.build(), true).await.map_err(refused)?;
+            format!("{} is left alone", which.build())
+        }
+        Command::Resume(which) => {
+            catalogue.pause(which.build(), false).await.map_err(refused)?;
+            format!("{} goes on", which.build())
+        }
+        Command::Cancel(which) => {
+            let build = which.build();
+            let entries = catalogue.builds().await.map_err(|error| refused(error.into()))?;
+            if entries.iter().any(|entry| entry.build == build && entry.shown_until.is_some()) {
+                return Err(Failure::Refused(anyhow!("{build} was shown before: drop it, if it is to go")));
+            }
+            catalogue.drop_build(build).await.map_err(refused)?;
+            format!("{build} is given up")
+        }
+        Command::Switch(which) => switch(&mut catalogue, which.build()).await?,
+        Command::Back { name } => {
+            let build = catalogue.previous(name).await.map_err(refused)?;
+            switch(&mut catalogue, build).await?
+        }
+        Command::Drop(which) => {
+            catalogue.drop_build(which.build()).await.map_err(refused)?;
+            format!("{} is gone", which.build())
+        }
+    };
+    output::line(&said)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refused(error: BuildError) -> Failure {
+    match error {
+        BuildError::Database(error) => Failure::OutOfReach(error.into()),
+        error => Failure::Refused(error.into()),
+    }
+}
+
+async fn switch(catalogue: &mut Catalogue, build: Build) -> Result<String, Failure> {
+    catalogue.switch(build).await.map_err(refused)?;
+    Ok(format!("{build} is shown"))
+}
+
+/// A build, as it is listed.
+#[derive(Debug, Serialize)]
+struct Listed {
+    name: &'static str,
+    build: i32,
+    fold: i32,
+    state: &'static str,
+    /// Records that it has folded, of those that are on its topics.
+    folded: i64,
+    of: i64,
+    failure: Option<String>,
+}
+
+async fn list(catalogue: &mut Catalogue, cluster: &Cluster, json: bool) -> Result<ExitCode, Failure> {
+    let log = Log::open(cluster, notice)?;
+    let entries = catalogue.builds().await.map_err(|error| refused(error.into()))?;
+    let mut listed = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let (folded, of) = progress(catalogue, &log, entry.build).await?;
+        listed.push(Listed {
+            name: entry.build.projection.name(),
+            build: entry.build.version,
+            fold: entry.fold,
+            state: state(&entry),
+            folded,
+            of,
+            failure: entry.failure,
+        });
+    }
+    if json {
+        output::json(&listed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = listed.into_iter().map(|of| {
+        let percent = if of.of == 0 { 100 } else { of.folded * 100 / of.of };
+        let folded = format!("{percent}% of {}", of.of);
+        [
+            of.name.to_owned(),
+            of.build.to_string(),
+            of.fold.to_string(),
+            of.state.to_owned(),
+            folded,
+            of.failure.unwrap_or_default(),
+        ]
+    });
+    for line in output::table_lines(["read model", "build", "fold", "state", "folded", "why not"], rows) {
+        output::line(&line)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn state(entry: &BuildEntry) -> &'static str {
+    match entry {
+        BuildEntry { failure: Some(_), .. } => "stopped",
+        BuildEntry { paused: true, .. } => "paused",
+        BuildEntry { current: true, .. } => "shown",
+        BuildEntry { shown_until: Some(_), .. } => "kept",
+        BuildEntry { caught_up_at: Some(_), .. } => "ready",
+        _ => "catching up",
+    }
+}
+
+/// How many records a build has folded, and how many there are. (Markers count: offsets have gaps.)
+async fn progress(catalogue: &mut Catalogue, log: &Log, build: Build) -> Result<(i64, i64), Failure> {
+    let lanes: HashMap<(Topic, i32), Lane> = log
+        .lanes(&build.projection.topics(), None, &Bound::Beginning, &Bound::End)?
+        .into_iter()
+        .map(|lane| ((lane.topic, lane.partition), lane))
+        .collect();
+    let of = lanes.values().map(|lane| lane.end - lane.low).sum();
+    let known = checkpoints(catalogue, build).await.map_err(|error| refused(error.into()))?;
+    let folded = known.into_iter().filter_map(|(topic, partition, next)| {
+        let lane = lanes.get(&(topic, partition))?;
+        Some(next.clamp(lane.low, lane.end) - lane.low)
+    });
+    Ok((folded.sum(), of))
+}
+
+async fn until_shown(catalogue: &mut Catalogue, cluster: &Cluster, build: Build) -> Result<(), Failure> {
+    let log = Log::open(cluster, notice)?;
+    let style = ProgressStyle::with_template(
+        "{bar:30} {percent:>3}%  {human_pos} of {human_len}  {per_sec}  {eta} left",
+    );
+    let bar = stderr().is_terminal().then(|| ProgressBar::new(0));
+    let bar = bar.map(|bar| bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())));
+    loop {
+        let entries = catalogue.builds().await.map_err(|error| refused(error.into()))?;
+        let entry = entries.into_iter().find(|entry| entry.build == build);
+        let entry = entry.ok_or_else(|| Failure::Refused(anyhow!("{build} was given up meanwhile")))?;
+        if let Some(failure) = entry.failure {
+            return Err(Failure::Refused(anyhow!("{build} has stopped: {failure}")));
+        }
+        if entry.current {
+            return Ok(());
+        }
+        if let Some(bar) = &bar {
+            let (folded, of) = progress(catalogue, &log, build).await?;
+            bar.set_length(of.unsigned_abs());
+            bar.set_position(folded.unsigned_abs());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            _ = tokio::signal::ctrl_c() => {
+                return Err(Failure::Refused(anyhow!("not waited for: {build} goes on being built")));
+            }
+        }
+    }
+}
