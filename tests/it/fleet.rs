@@ -1,15 +1,16 @@
 //! The roles as processes of their own, as in production, on the run's shared Kafka and Postgres, in a namespace of their
 //! own.
 
-use std::{env, time::Duration};
+use std::{env, process::Output, time::Duration};
 
 use factfold_consumers::worker::groups;
 use factfold_producers::access::{Keys, Role};
-use factfold_projections::migrate;
+use factfold_projections::{Catalogue, migrate};
 use factfold_schemas::{ids::UserId, topics::Service};
 use tempfile::TempDir;
 
 use crate::{
+    binary::binary,
     load::Load,
     process::{PROCESS_PATIENCE, Process},
     proof::{prove, prove_what_was},
@@ -92,6 +93,25 @@ impl Fleet {
             ("FACTFOLD_LOG_FORMAT", "json"),
         ];
         Process::start(name, self.data.path(), &arguments, &[&variables, more].concat())
+    }
+
+    /// A command of the command line, on this system.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = tokio::process::Command::new(binary());
+        command
+            .arg("--data")
+            .arg(self.data.path())
+            .args(arguments)
+            .env("KAFKA_BROKERS", &self.world.cluster.brokers)
+            .env("DATABASE_URL", &self.database_url)
+            .env("FACTFOLD_NAMESPACE", self.world.name())
+            .kill_on_drop(true);
+        command.output().await.expect("factfold runs")
+    }
+
+    /// The builds of its read models.
+    pub(crate) async fn catalogue(&self) -> Catalogue {
+        Catalogue::open(&self.world.cluster, &self.database_url).await.expect("the catalogue")
     }
 
     /// A token for this user.

@@ -32,6 +32,7 @@ mod process;
 mod projecting;
 mod proof;
 mod python;
+mod rebuilding;
 mod registering;
 mod schemas;
 mod schemathesis;

@@ -78,6 +78,7 @@ pub enum Operation {
     CreateTicket,
 
     ListProjections,
+    RebuildProjection,
     ShowOpenApi,
     ShowAsyncApi,
     ReadDocs,
@@ -167,6 +168,7 @@ impl Operation {
             Self::CreateTicket      => row(Owner,    POST,   "/v1/sessions/tickets"),
 
             Self::ListProjections   => row(OPERATOR, GET,    "/v1/projections"),
+            Self::RebuildProjection => row(OPERATOR, POST,   "/v1/projections/{name}/rebuilds"),
             Self::ShowOpenApi       => row(Everyone, GET,    "/openapi.json"),
             Self::ShowAsyncApi      => row(Everyone, GET,    "/asyncapi.json"),
             Self::ReadDocs          => row(Everyone, GET,    "/docs"),

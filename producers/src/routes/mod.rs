@@ -101,6 +101,7 @@ fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
         Operation::ReadService => (on(method, events::of_service), events::described::of_service),
         Operation::CreateTicket => (on(method, tickets::create), tickets::described::create),
         Operation::ListProjections => (on(method, projections::list), projections::described::list),
+        Operation::RebuildProjection => (on(method, projections::rebuild), projections::described::rebuild),
         Operation::ShowOpenApi => (on(method, documents::show_openapi), documents::described::openapi),
         Operation::ShowAsyncApi => (on(method, documents::show_asyncapi), documents::described::asyncapi),
         Operation::ReadDocs => (on(method, documents::show_page), documents::described::page),

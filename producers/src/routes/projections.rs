@@ -3,7 +3,7 @@
 pub(super) mod described;
 
 use axum::{extract::State, http::StatusCode};
-use factfold_projections::{PartitionProgress, ProjectionProgress};
+use factfold_projections::{PartitionProgress, Projection, ProjectionProgress};
 use factfold_schemas::position::Position;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,8 +13,8 @@ use crate::{
     answers,
     freshness::failed,
     gateway::Gateway,
-    problems::Answer,
-    reading::parameters::{self, Parameters},
+    problems::{Answer, Problem},
+    reading::parameters::{self, Parameters, PathTexts},
 };
 
 /// `GET /v1/projections`
@@ -27,13 +27,37 @@ pub(super) async fn list(
     Ok(answers::json_response(StatusCode::OK, &json!({ "items": items, "next": null })))
 }
 
+/// `POST /v1/projections/{name}/rebuilds`
+pub(super) async fn rebuild(
+    State(gateway): State<Gateway>,
+    Parameters(parameters::None {}): Parameters<parameters::None>,
+    PathTexts([name]): PathTexts<1>,
+) -> Answer {
+    let projection: Projection = name.parse().map_err(|_| {
+        let known = Projection::ALL.map(Projection::name).join(", ");
+        Problem::new("not-found", format!("there is no read model `{name}` (there are {known})"))
+    })?;
+    let build = gateway.reads.rebuild(projection).await.map_err(failed)?;
+    let underway = Rebuild { name: build.projection.name(), version: build.version };
+    Ok(answers::json_response(StatusCode::ACCEPTED, &underway))
+}
+
+/// A read model that is built anew.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Rebuild {
+    /// Its name.
+    name: &'static str,
+    /// Which of its builds that is.
+    version: i32,
+}
+
 /// How far a read model has come.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Projection")]
 struct Progress {
     /// Its name.
     name: &'static str,
-    /// The version of its tables.
+    /// Which of its builds is shown.
     version: i32,
     /// Why it does not go on, if it does not.
     failure: Option<String>,
