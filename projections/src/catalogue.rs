@@ -24,6 +24,9 @@ const HOLD_TIME: Duration = Duration::from_secs(2);
 /// How often to look meanwhile whether the next has come as far.
 const LOOK_REST: Duration = Duration::from_millis(10);
 
+/// The fold of builds that no projector goes on with: they are made to be compared.
+pub const OF_NOBODY: i32 = 0;
+
 /// A build, as the catalogue has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -96,6 +99,32 @@ impl Catalogue {
     /// Builds a read model anew: see [`rebuild`].
     pub async fn rebuild(&mut self, projection: Projection) -> Result<Build, Error> {
         Ok(rebuild(&mut self.connection, &self.namespace, projection).await?)
+    }
+
+    /// Makes a build that nobody sees and no projector goes on with.
+    pub(crate) async fn make_unseen(&mut self, projection: Projection) -> Result<Build, Error> {
+        let mut transaction = self.connection.begin().await?;
+        lock(&mut transaction).await?;
+        let build = make(&mut transaction, projection, &self.namespace).await?;
+        sqlx::query(
+            "UPDATE projections SET fold = $3, goes_live = FALSE WHERE projection = $1 AND version = $2",
+        )
+        .bind(projection.name())
+        .bind(build.version)
+        .bind(OF_NOBODY)
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await.map(|()| build)?)
+    }
+
+    /// Waits until nobody else verifies this read model; the place is given back when this is dropped.
+    pub(crate) async fn wait_to_verify(&mut self, projection: Projection) -> Result<(), Error> {
+        sqlx::query("SELECT pg_advisory_lock(hashtextextended('factfold verify ' || $1 || ' ' || $2, 0))")
+            .bind(self.namespace.schema())
+            .bind(projection.name())
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
     }
 
     /// Leaves a build alone, or no more.

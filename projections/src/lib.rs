@@ -27,10 +27,11 @@ mod projector;
 mod read_side;
 mod tickets;
 mod users;
+mod verifying;
 mod waiting;
 
 pub use build::Build;
-pub use catalogue::{BuildError, Catalogue, Entry as BuildEntry, checkpoints};
+pub use catalogue::{BuildError, Catalogue, Entry as BuildEntry, OF_NOBODY, checkpoints};
 pub use command_outcomes::CommandOutcome;
 pub use error::{Contradiction, Error, Violation};
 pub use goods::GoodsFilter;
@@ -42,4 +43,5 @@ pub use projection::Projection;
 pub use projector::{Floor, Projector, Wrote, points};
 pub use read_side::{PartitionProgress, ProjectionProgress, ReadSide};
 pub use users::{Credentials, UserFilter, UserRow};
+pub use verifying::{Difference, Verified, verify};
 pub use waiting::{Placed, WaitError};

@@ -3,12 +3,19 @@
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use factfold_projections::Projection;
 use factfold_schemas::{json, topics::Service};
 use jiff::{SignedDuration, Timestamp};
 
 /// `goods`, `orders`.
 pub(super) fn service() -> impl TypedValueParser<Value = Service> {
     PossibleValuesParser::new(Service::ALL.map(Service::name)).try_map(|name| name.parse::<Service>())
+}
+
+/// `goods`, `orders`, `order_timeline` …
+pub(super) fn projection() -> impl TypedValueParser<Value = Projection> {
+    let names = Projection::ALL.map(Projection::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Projection>())
 }
 
 /// The names of a family (`commands`, `events`) of a service, in the order of the alphabet.

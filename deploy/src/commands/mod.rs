@@ -21,6 +21,7 @@ mod token;
 mod topics;
 mod up;
 mod users;
+mod verify;
 mod watch;
 mod with_stack;
 mod worker;
@@ -58,6 +59,7 @@ enum Command {
     Topics(Within<topics::Args>),
     DeadLetters(dead_letters::Args),
     Projections(Within<projections::Args>),
+    Verify(Within<verify::Args>),
     Doctor(Within<doctor::Args>),
     Token(Within<token::Args>),
     Users(Within<users::Args>),
@@ -132,6 +134,10 @@ impl Cli {
             Command::Projections(within) => {
                 let (args, data) = within.split(before)?;
                 projections::run(args, data).await
+            }
+            Command::Verify(within) => {
+                let (args, data) = within.split(before)?;
+                verify::run(args, data).await
             }
             Command::DeadLetters(args) => dead_letters::run(args, before).await,
             Command::Doctor(within) => {

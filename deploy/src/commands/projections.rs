@@ -9,13 +9,14 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use factfold_projections::{
-    Build, BuildEntry, BuildError, Catalogue, Projection, checkpoints,
+    Build, BuildEntry, BuildError, Catalogue, OF_NOBODY, Projection, checkpoints,
     log_reader::{Bound, Lane, Log},
 };
 use factfold_schemas::{kafka::Cluster, topics::Topic};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::arguments;
 use crate::{
     console::notice,
     data_dir::DataDir,
@@ -57,7 +58,7 @@ enum Command {
     #[command(after_help = "Example: factfold projections rebuild goods --wait")]
     Rebuild {
         /// Which read model
-        #[arg(value_name = "NAME", value_parser = projection())]
+        #[arg(value_name = "NAME", value_parser = arguments::projection())]
         name: Projection,
         /// Wait until it is shown, and say how far it has come
         #[arg(long)]
@@ -82,7 +83,7 @@ enum Command {
     #[command(after_help = "Example: factfold projections back goods")]
     Back {
         /// Which read model
-        #[arg(value_name = "NAME", value_parser = projection())]
+        #[arg(value_name = "NAME", value_parser = arguments::projection())]
         name: Projection,
     },
     /// Throw a build away that is not shown
@@ -93,7 +94,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Which {
     /// Which read model
-    #[arg(value_name = "NAME", value_parser = projection())]
+    #[arg(value_name = "NAME", value_parser = arguments::projection())]
     name: Projection,
     /// Which of its builds
     #[arg(value_name = "BUILD", value_parser = clap::value_parser!(i32).range(1..))]
@@ -104,12 +105,6 @@ impl Which {
     fn build(&self) -> Build {
         Build { projection: self.name, version: self.version }
     }
-}
-
-fn projection() -> impl clap::builder::TypedValueParser<Value = Projection> {
-    use clap::builder::TypedValueParser as _;
-    let names = Projection::ALL.map(Projection::name);
-    clap::builder::PossibleValuesParser::new(names).try_map(|name| name.parse::<Projection>())
 }
 
 /// Runs the command.
@@ -229,6 +224,7 @@ async fn list(catalogue: &mut Catalogue, cluster: &Cluster, json: bool) -> Resul
 
 fn state(entry: &BuildEntry) -> &'static str {
     match entry {
+        BuildEntry { fold: OF_NOBODY, .. } => "being verified",
         BuildEntry { failure: Some(_), .. } => "stopped",
         BuildEntry { paused: true, .. } => "paused",
         BuildEntry { current: true, .. } => "shown",

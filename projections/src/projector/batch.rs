@@ -12,7 +12,7 @@ use super::{
 use crate::error::Violation;
 
 /// A partition of a topic. Its order is the order in which checkpoints are locked.
-pub(super) type Place = (Topic, i32);
+pub(crate) type Place = (Topic, i32);
 
 /// How far a partition is folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,29 @@ impl Batch {
         position: i64,
     ) -> Result<(), Violation> {
         let (whole, next) = whole_commands(read, position);
+        self.take(place, from, read, whole, next)
+    }
+
+    /// The same, up to a checkpoint that another build has: what lies before it is whole.
+    pub(super) fn add_until(
+        &mut self,
+        place: Place,
+        from: Checkpoint,
+        read: &mut Vec<Entry>,
+        next: i64,
+    ) -> Result<(), Violation> {
+        let whole = read.partition_point(|entry| entry.at.offset < next);
+        self.take(place, from, read, whole, next)
+    }
+
+    fn take(
+        &mut self,
+        place: Place,
+        from: Checkpoint,
+        read: &mut Vec<Entry>,
+        whole: usize,
+        next: i64,
+    ) -> Result<(), Violation> {
         if next <= from.next {
             return Ok(());
         }

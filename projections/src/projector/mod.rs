@@ -17,7 +17,7 @@ mod history;
 pub mod points;
 mod record;
 mod retry;
-mod session;
+pub(crate) mod session;
 mod source;
 mod stop;
 

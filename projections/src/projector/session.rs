@@ -2,6 +2,7 @@
 //! in memory is dropped and the loop begins again at the checkpoint, so there is one way to start and no way to drift.
 
 use std::{
+    collections::BTreeMap,
     io,
     time::{Duration, Instant},
 };
@@ -36,7 +37,7 @@ const CAUGHT_UP_LAG: i64 = 5_000;
 const TRACE_PARENTS_MAX: usize = 8;
 
 /// One build of a read model, being kept up to date.
-pub(super) struct Session {
+pub(crate) struct Session {
     build: Build,
     cluster: Cluster,
     database: PgConnectOptions,
@@ -45,7 +46,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(
+    pub(crate) fn new(
         build: Build,
         cluster: &Cluster,
         database_url: &str,
@@ -130,6 +131,31 @@ impl Session {
         // Whoever goes on with it measures it.
         self.report(source.places().map(|place| (place, 0)));
         Ok(in_time(database.close()).await?)
+    }
+
+    /// Folds up to these offsets and no further; says of each batch how many records it had. False when it was told to stop.
+    pub(crate) async fn fold_until(
+        &self,
+        bounds: BTreeMap<Place, i64>,
+        mut each: impl FnMut(usize),
+    ) -> Result<bool, Stop> {
+        let mut database = in_time(PgConnection::connect_with(&self.database)).await?;
+        let mut source = Source::connect(&self.cluster, self.build.projection)?;
+        self.resume(&mut database, &mut source).await?;
+        source.limit(bounds);
+        while !source.is_at_bounds() {
+            if self.is_stopped() {
+                return Ok(false);
+            }
+            let batch = source.gather()?;
+            if !batch.moves.is_empty() {
+                in_time(self.commit(&mut database, &batch)).await?;
+                source.committed(&batch);
+                each(batch.entries.len());
+            }
+        }
+        in_time(database.close()).await?;
+        Ok(true)
     }
 
     /// Reads the checkpoints, checks that the log still has what lies behind them, and begins there.

@@ -39,6 +39,8 @@ pub(super) struct Source {
     consumer: BaseConsumer,
     names: BTreeMap<String, Topic>,
     checkpoints: Checkpoints,
+    /// How far it is read at most, where that is said.
+    bounds: BTreeMap<Place, i64>,
     /// What was read and is not yet in a batch.
     read: BTreeMap<Place, Vec<Entry>>,
 }
@@ -62,7 +64,13 @@ impl Source {
             .set("reconnect.backoff.max.ms", "1000")
             .create()?;
         let names = projection.topics().into_iter().map(|topic| (cluster.topic(topic), topic)).collect();
-        Ok(Self { consumer, names, checkpoints: Checkpoints::new(), read: BTreeMap::new() })
+        Ok(Self {
+            consumer,
+            names,
+            checkpoints: Checkpoints::new(),
+            bounds: BTreeMap::new(),
+            read: BTreeMap::new(),
+        })
     }
 
     /// Kafka's name for its cluster, where it has one.
@@ -128,11 +136,32 @@ impl Source {
                 continue;
             };
             let place = (*topic, element.partition());
-            if let Some(checkpoint) = self.checkpoints.get(&place) {
-                batch.add(place, *checkpoint, self.read.entry(place).or_default(), position)?;
+            let Some(checkpoint) = self.checkpoints.get(&place) else { continue };
+            let read = self.read.entry(place).or_default();
+            match self.bounds.get(&place) {
+                Some(bound) if position >= *bound => {
+                    batch.add_until(place, *checkpoint, read, *bound)?;
+                    // No more of it is wanted, and none may pile up here.
+                    read.clear();
+                    let mut reached = TopicPartitionList::new();
+                    reached.add_partition(element.topic(), element.partition());
+                    self.consumer.pause(&reached)?;
+                }
+                _ => batch.add(place, *checkpoint, read, position)?,
             }
         }
         Ok(batch)
+    }
+
+    /// Reads no further than this.
+    pub(super) fn limit(&mut self, bounds: BTreeMap<Place, i64>) {
+        self.bounds = bounds;
+    }
+
+    /// Whether all that is wanted is folded.
+    pub(super) fn is_at_bounds(&self) -> bool {
+        let folded = |place| self.checkpoints.get(place).map_or(0, |checkpoint| checkpoint.next);
+        self.bounds.iter().all(|(place, bound)| folded(place) >= *bound)
     }
 
     /// This batch is in Postgres.

@@ -45,7 +45,7 @@ impl From<Violation> for Stop {
 
 impl Stop {
     /// The error with which the work of this read model ends.
-    pub(super) fn into_error(self, projection: Projection) -> Error {
+    pub(crate) fn into_error(self, projection: Projection) -> Error {
         match self {
             Self::Violation(violation) => Error::Violation { projection, violation },
             Self::Database(error) => error.into(),

@@ -7,5 +7,6 @@ mod migrating;
 mod projecting;
 mod reading;
 mod refusing;
+mod verifying;
 mod waiting;
 mod world;

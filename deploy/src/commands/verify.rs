@@ -1,0 +1,208 @@
+//! `factfold verify`: whether what people read is what happened.
+
+use std::{
+    io::{IsTerminal as _, stderr},
+    process::ExitCode,
+};
+
+use factfold_projections::{
+    Difference, Error, Projection, Verified,
+    log_reader::{Bound, Lane, Log},
+    verify,
+};
+use factfold_schemas::{kafka::Cluster, position::Position};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use super::arguments;
+use crate::{
+    blocking::interrupted,
+    console::notice,
+    data_dir::DataDir,
+    failure::Failure,
+    output,
+    system::{Flags, System},
+};
+
+/// Fold the log again, and name every row that people see and that is not what happened
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  factfold verify
+  factfold verify goods orders --json > report.json
+
+It folds everything again, beside what is shown and while that goes on, and compares the two at one position. Nothing
+that is shown is touched. Exit code 1 when something differs, or when the log contradicts itself.")]
+pub(super) struct Args {
+    /// Only these read models
+    #[arg(value_name = "NAME", value_parser = arguments::projection())]
+    names: Vec<Projection>,
+    /// Print a report in JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// What an auditor files.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// When it was begun.
+    began: Timestamp,
+    /// When it was done.
+    ended: Timestamp,
+    /// Whether nothing differs.
+    sound: bool,
+    read_models: Vec<Finding>,
+}
+
+/// What was found of one read model.
+#[derive(Debug, Serialize)]
+struct Finding {
+    name: &'static str,
+    /// Which of its builds is shown.
+    build: Option<i32>,
+    /// Everything below these offsets was folded.
+    positions: Vec<Position>,
+    /// How many rows were compared.
+    rows: u64,
+    /// How many differences there are; not more than a thousand of them are listed.
+    different: u64,
+    differences: Vec<Listed>,
+    /// Why it cannot be folded, where the log contradicts itself.
+    contradiction: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    table: String,
+    key: Map<String, Value>,
+    column: Option<String>,
+    folded: Option<Value>,
+    shown: Option<Value>,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> {
+    let system = System::find(data, &args.flags)?;
+    let (cluster, url) = (system.cluster()?, system.database()?);
+    let log = Log::open(&cluster, notice)?;
+    let names = if args.names.is_empty() { Projection::ALL.to_vec() } else { args.names };
+    let began = Timestamp::now();
+    let mut findings = Vec::with_capacity(names.len());
+    for projection in names {
+        let finding = of(projection, &cluster, url, &log).await?;
+        if !args.json {
+            say(&finding)?;
+        }
+        findings.push(finding);
+    }
+    let sound = findings.iter().all(|found| found.different == 0 && found.contradiction.is_none());
+    let report = Report { began, ended: Timestamp::now(), sound, read_models: findings };
+    if args.json {
+        output::json(&report)?;
+    }
+    Ok(ExitCode::from(u8::from(!report.sound)))
+}
+
+async fn of(projection: Projection, cluster: &Cluster, url: &str, log: &Log) -> Result<Finding, Failure> {
+    let lanes = log.lanes(&projection.topics(), None, &Bound::Beginning, &Bound::End)?;
+    let bar = bar(projection, &lanes);
+    let (going_on, stopped) = watch::channel(());
+    let verifying = verify(cluster, url, projection, stopped, |records| bar.inc(records as u64));
+    let interrupt = async {
+        // It ends at its next batch.
+        let _ = tokio::signal::ctrl_c().await;
+        drop(going_on);
+        std::future::pending::<()>().await;
+    };
+    let verified = tokio::select! {
+        verified = verifying => verified,
+        () = interrupt => unreachable!("it never ends"),
+    };
+    bar.finish_and_clear();
+    let nothing = |contradiction| Finding {
+        name: projection.name(),
+        build: None,
+        positions: Vec::new(),
+        rows: 0,
+        different: 0,
+        differences: Vec::new(),
+        contradiction,
+    };
+    match verified {
+        Ok(Some(verified)) => Ok(found(verified, nothing(None))),
+        Ok(None) => Err(interrupted()),
+        Err(error @ (Error::Violation { .. } | Error::LogReplaced { .. } | Error::Refused { .. })) => {
+            Ok(nothing(Some(error.to_string())))
+        }
+        Err(error) => {
+            let context = format!("verifying {projection}");
+            Err(Failure::OutOfReach(anyhow::Error::from(error).context(context)))
+        }
+    }
+}
+
+fn found(verified: Verified, nothing: Finding) -> Finding {
+    let positions = verified.positions.into_iter();
+    let positions = positions.map(|(topic, partition, next)| Position::new(topic, partition, next));
+    let listed =
+        |Difference { table, key, column, folded, shown }| Listed { table, key, column, folded, shown };
+    Finding {
+        build: Some(verified.build.version),
+        positions: positions.collect(),
+        rows: verified.rows,
+        different: verified.different,
+        differences: verified.differences.into_iter().map(listed).collect(),
+        ..nothing
+    }
+}
+
+fn bar(projection: Projection, lanes: &[Lane]) -> ProgressBar {
+    if !stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let records = lanes.iter().map(|lane| lane.end - lane.low).sum::<i64>().unsigned_abs();
+    let template = "{msg:16} {bar:30} {percent:>3}%  {human_pos} of {human_len}  {per_sec}  {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(records).with_style(style).with_message(projection.name())
+}
+
+/// A line for each read model, and one for each difference.
+fn say(finding: &Finding) -> anyhow::Result<()> {
+    let name = finding.name;
+    if let Some(contradiction) = &finding.contradiction {
+        return output::line(contradiction);
+    }
+    let rows = finding.rows;
+    if finding.different == 0 {
+        return output::line(&format!("{name}: {rows} rows are what happened"));
+    }
+    output::line(&format!("{name}: {} differences in {rows} rows", finding.different))?;
+    for difference in &finding.differences {
+        output::line(&format!("  {}", said(difference)))?;
+    }
+    let untold = finding.different - finding.differences.len() as u64;
+    if untold > 0 {
+        output::line(&format!("  … and {untold} more"))?;
+    }
+    Ok(())
+}
+
+fn said(Listed { table, key, column, folded, shown }: &Listed) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let key: Vec<_> = key.iter().map(|(column, value)| format!("{column} {}", text(value))).collect();
+    let row = format!("{table}, {}", key.join(", "));
+    let shown_as =
+        |value: &Option<Value>| value.as_ref().map_or_else(|| "nothing".to_owned(), Value::to_string);
+    match (column, folded, shown) {
+        (Some(column), folded, shown) => {
+            format!("{row}: {column} is {}, and should be {}", shown_as(shown), shown_as(folded))
+        }
+        (None, Some(_), _) => format!("{row}: is missing"),
+        (None, None, _) => format!("{row}: never happened"),
+    }
+}
