@@ -104,6 +104,10 @@ async fn every_read_model_is_rebuilt_under_load_and_no_reader_notices() {
     }
     let list = said(&fleet.run(&["projections", "list"]).await);
     assert_eq!(list.matches("shown").count(), Projection::ALL.len(), "{list}");
+    // All of it is what happened, while more happens.
+    let verified = said(&fleet.run(&["verify"]).await);
+    assert_eq!(verified.matches("rows are what happened").count(), Projection::ALL.len(), "{verified}");
+    eprintln!("{verified}");
     is_over.store(true, Ordering::Relaxed);
     let pieces = reading.await.expect("no stale read, and none that failed");
     eprintln!("{pieces} writes were read meanwhile");
