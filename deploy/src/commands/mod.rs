@@ -12,6 +12,7 @@ mod history;
 mod prepare;
 mod projections;
 mod projector;
+mod psql;
 mod readable;
 mod replay;
 mod role;
@@ -60,6 +61,7 @@ enum Command {
     DeadLetters(dead_letters::Args),
     Projections(Within<projections::Args>),
     Verify(Within<verify::Args>),
+    Psql(Within<psql::Args>),
     Doctor(Within<doctor::Args>),
     Token(Within<token::Args>),
     Users(Within<users::Args>),
@@ -138,6 +140,10 @@ impl Cli {
             Command::Verify(within) => {
                 let (args, data) = within.split(before)?;
                 verify::run(args, data).await
+            }
+            Command::Psql(within) => {
+                let (args, data) = within.split(before)?;
+                psql::run(args, data)
             }
             Command::DeadLetters(args) => dead_letters::run(args, before).await,
             Command::Doctor(within) => {
