@@ -104,7 +104,12 @@ async fn an_order_is_sent_confirmed_paid_and_its_history_told() {
     let expected =
         ["OrderCreated", "LineReserved", "OrderConfirmed", "Repeated", "Rejected", "OrderPaid", "Scheduled"];
     assert_eq!(types, expected);
-    assert!(cli.ok(&["history", stream]).contains("OrderPaid"));
+    let told = cli.ok(&["history", stream]);
+    let paid: Vec<_> = told.lines().skip_while(|line| !line.contains("OrderPaid")).take(3).collect();
+    let changed = r#"so status "confirmed" → "paid", paid null → {"amount":500,"currency":"EUR"}"#;
+    assert!(paid.len() == 3 && paid[2].contains(changed), "{told}");
+    let goods_history = cli.ok(&["history", &format!("goods-{goods}")]);
+    assert!(goods_history.contains("so stock 10 → 8"), "{goods_history}");
     assert_eq!(cli.run(&["history", OrderId::generate().stream().as_str()]).code, 1);
 }
 

@@ -1,4 +1,6 @@
-//! `factfold history`: all that happened to one stream.
+//! `factfold history`: all that happened to one stream, and what that changed.
+
+mod changes;
 
 use std::{path::Path, process::ExitCode};
 
@@ -8,6 +10,7 @@ use factfold_schemas::{ids::UserId, kafka::Cluster, partitioner::partition_of, t
 use factfold_vault::{Secrets, Vault};
 use serde_json::Value;
 
+use self::changes::{Change, Changes};
 use super::readable;
 use crate::{
     blocking::{self, interrupted},
@@ -18,7 +21,7 @@ use crate::{
     system::{Flags, System},
 };
 
-/// Show all that happened to one stream: what, when, by whom, and why
+/// Show all that happened to one stream: what, when, by whom, why, and what it changed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: factfold history order-0190e5b2-7c1d-7a90-b0c1-5d3f9a7e2c41 --outcomes")]
 pub(super) struct Args {
@@ -74,6 +77,13 @@ impl Person {
         value.to_string()
     }
 
+    /// The value of a field, as it may be seen.
+    fn value(&self, field: &str, value: Value) -> Value {
+        let mut fields = serde_json::json!({ field: value });
+        self.vault.reveal(self.id, &mut fields);
+        fields[field].take()
+    }
+
     /// An event on one line.
     fn line(&self, line: &mut Vec<u8>) {
         let Ok(mut event) = serde_json::from_slice::<Value>(line) else { return };
@@ -103,6 +113,7 @@ fn history(
         eprintln!("the log begins at {}: what was before is gone", listed(gone));
     }
     let (mut rows, mut lines, mut found) = (Vec::new(), args.json.then(Lines::new), false);
+    let mut changes = Changes::of(service, &args.stream);
     let mut line = Vec::new();
     let ended = log.read(&mut lanes, stop, |record, _| -> anyhow::Result<_> {
         if record.key() == Some(args.stream.as_bytes()) {
@@ -110,7 +121,11 @@ fn history(
             match &mut lines {
                 None => {
                     let data = readable::data(&record);
-                    rows.push((row(&record), person.map_or(data.clone(), |person| person.data(&data))));
+                    let data = person.map_or(data.clone(), |person| person.data(&data));
+                    let is_event = record.topic == service.events();
+                    let changed = if is_event { changes.by(&record.incoming()) } else { Vec::new() };
+                    let changed = changed.into_iter().map(|change| said(change, person)).collect();
+                    rows.push(Told { row: row(&record), data, changed });
                 }
                 Some(lines) => {
                     line.clear();
@@ -138,6 +153,20 @@ fn history(
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is told of one record.
+struct Told {
+    row: Row,
+    data: String,
+    /// What it changed.
+    changed: Vec<String>,
+}
+
+/// `stock 10 → 8`
+fn said(Change { field, before, after }: Change, person: Option<&Person>) -> String {
+    let shown = |value: Value| person.map_or(value.clone(), |person| person.value(&field, value)).to_string();
+    format!("{field} {} → {}", shown(before), shown(after))
+}
+
 /// Version, time, type, by whom, the command, the correlation.
 type Row = [String; 6];
 
@@ -159,9 +188,10 @@ fn row(record: &Record<'_>) -> Row {
     ]
 }
 
-/// A line for each event, and its data below; a correlation that no event has gets no column.
-fn print(rows: Vec<(Row, String)>) -> anyhow::Result<()> {
-    let (rows, data): (Vec<Row>, Vec<String>) = rows.into_iter().unzip();
+/// A line for each event, its data below, and what it changed; a correlation that no event has gets no column.
+fn print(told: Vec<Told>) -> anyhow::Result<()> {
+    let (rows, below): (Vec<Row>, Vec<_>) =
+        told.into_iter().map(|told| (told.row, (told.data, told.changed))).unzip();
     let header = ["v", "time", "type", "by", "command", "correlation"];
     let mut lines: Box<dyn Iterator<Item = String>> = if rows.iter().all(|row| row[5].is_empty()) {
         let without = |[v, time, name, who, command, _]: Row| [v, time, name, who, command];
@@ -170,10 +200,13 @@ fn print(rows: Vec<(Row, String)>) -> anyhow::Result<()> {
         Box::new(output::table_lines(header, rows))
     };
     lines.next().map_or(Ok(()), |header| output::line(&header))?;
-    for (line, data) in lines.zip(data) {
+    let width = output::width().map_or(usize::MAX, usize::from);
+    for (line, (data, changed)) in lines.zip(below) {
         output::line(&line)?;
-        let width = output::width().map_or(usize::MAX, usize::from);
         output::line(&output::shortened(&format!("     {data}"), width))?;
+        if !changed.is_empty() {
+            output::line(&output::shortened(&format!("     so {}", changed.join(", ")), width))?;
+        }
     }
     Ok(())
 }
