@@ -7,7 +7,7 @@ mod forms;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use factfold_projections::{Credentials, Page, PageRequest, Projection, UserFilter};
+use factfold_projections::{Credentials, Page, PageRequest, Projection, UserFilter, UserRow};
 use factfold_schemas::{
     codec::{self, Named as _, encode},
     email::NormalEmail,
@@ -76,21 +76,25 @@ impl Gateway {
             password_hash,
             email_id: None,
         };
-        let command = self.protected(user, Command::RegisterUser(register)).await?;
+        let deadline = Instant::now() + write.prefer.patience().saturating_sub(write.arrived.elapsed());
+        let command = match self.protected(user, Command::RegisterUser(register)).await {
+            Ok(command) => command,
+            // It came before under this key, came to nothing, and what it said is forgotten. The answer is the same again.
+            Err(problem) if self.vault.has_erased(user) => {
+                let row = self.reads.wait_for_registration(user, deadline).await.map_err(failed)?;
+                return Err(row.as_ref().and_then(came_to_nothing).unwrap_or(problem));
+            }
+            Err(problem) => return Err(problem),
+        };
         let submitted = self.submit(write, checked(&command), &user.stream()).await?;
         if submitted.settled()?.is_none() {
             return Ok(submitted);
         }
-        let deadline = Instant::now() + write.prefer.patience().saturating_sub(write.arrived.elapsed());
         let row = self.reads.wait_for_registration(user, deadline).await.map_err(failed)?;
+        if let Some(problem) = row.as_ref().and_then(came_to_nothing) {
+            return Err(problem);
+        }
         match row {
-            Some(row) if row.user.status == Status::Rejected => Err(match row.failure {
-                Some(RegistrationFailure::Expired) => Problem::new(
-                    "registration-expired",
-                    "the registration took too long, and was given up: try it again",
-                ),
-                _ => Problem::rejected(&users::Rejection::EmailTaken { user_id: user }.to_rejection()),
-            }),
             Some(row) if row.user.status != Status::Registering => {
                 let resource = serde_json::to_value(self.opened(row.user)).ok();
                 Ok(submitted.with_resource(resource))
@@ -370,6 +374,17 @@ fn invalid(misfits: &[Misfit]) -> Problem {
 
 fn not_found() -> Problem {
     Problem::rejected(&users::Rejection::UserNotFound.to_rejection())
+}
+
+/// What is said of a registration that came to nothing.
+fn came_to_nothing(row: &UserRow) -> Option<Problem> {
+    (row.user.status == Status::Rejected).then(|| match row.failure {
+        Some(RegistrationFailure::Expired) => Problem::new(
+            "registration-expired",
+            "the registration took too long, and was given up: try it again",
+        ),
+        _ => Problem::rejected(&users::Rejection::EmailTaken { user_id: row.user.id }.to_rejection()),
+    })
 }
 
 fn wrong_credentials() -> Problem {

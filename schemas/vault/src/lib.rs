@@ -163,6 +163,11 @@ impl Vault {
         }
     }
 
+    /// Whether this person is forgotten here.
+    pub fn has_erased(&self, subject: UserId) -> bool {
+        matches!(self.ring.known(subject), Known::Erased)
+    }
+
     /// Waits until this person is forgotten here; whether that came in time. Blocks.
     pub fn wait_until_erased(&self, subject: UserId, time: Duration) -> bool {
         self.ring.wait(subject, time, |known| matches!(known, Known::Erased))
