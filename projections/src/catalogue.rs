@@ -179,8 +179,9 @@ impl Catalogue {
         let mut transaction = self.connection.begin().await?;
         lock(&mut transaction).await?;
         let entries = entries(&mut transaction).await?;
-        let entry = entries.iter().find(|entry| entry.build == build).ok_or(BuildError::NoBuild(build))?;
-        if entry.current {
+        // One that no projector goes on with would grow old before its readers.
+        let entry = entries.iter().find(|entry| entry.build == build && entry.fold != OF_NOBODY);
+        if entry.ok_or(BuildError::NoBuild(build))?.current {
             return Ok(());
         }
         let current =
