@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
+use factfold_projections::migrate;
 use factfold_schemas::{
     cloudevents::Outgoing,
     goods,
@@ -227,4 +228,51 @@ async fn what_is_wrong_is_said_before_anything_is_written() {
     let nowhere =
         cli.command(&["watch", "goods"]).env("KAFKA_BROKERS", "127.0.0.1:1").output().expect("it runs");
     assert_eq!(nowhere.status.code(), Some(3));
+}
+
+/// What operators do with builds, and analysts with what is shown. No projector runs, so nothing moves meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn builds_are_listed_paused_and_given_up_and_analysts_only_look() {
+    let world = World::new().await;
+    let url = std::env::var("DATABASE_URL").expect("DATABASE_URL is not set: run deploy/test");
+    migrate(&world.cluster, &url).await.expect("tables");
+    let cli = Cli(&world);
+    let state = |build: i64| {
+        let list = cli.json(&["projections", "list", "--json"]);
+        let of = |item: &&Value| item["name"] == "goods" && item["build"] == build;
+        list.as_array().expect("a list").iter().find(of).map(|item| item["state"].clone())
+    };
+    assert_eq!(cli.ok(&["projections", "rebuild", "goods", "--hidden"]).trim(), "goods 2 is being built");
+    assert_eq!((state(1), state(2)), (Some(json!("shown")), Some(json!("catching up"))));
+    cli.ok(&["projections", "pause", "goods", "2"]);
+    assert_eq!(state(2), Some(json!("paused")));
+    cli.ok(&["projections", "resume", "goods", "2"]);
+    for (arguments, said) in [
+        (["projections", "cancel", "goods", "1"].as_slice(), "is what people see"),
+        (&["projections", "drop", "goods", "1"], "is what people see"),
+        (&["projections", "pause", "goods", "1"], "is what people see"),
+        (&["projections", "switch", "goods", "2"], "has not come as far"),
+        (&["projections", "switch", "goods", "9"], "there is no build goods 9"),
+        (&["projections", "back", "goods"], "there is no way back"),
+    ] {
+        let refused = cli.run(arguments);
+        assert!(refused.code == 1 && refused.err.contains(said), "{arguments:?}: {}", refused.err);
+    }
+    cli.ok(&["projections", "cancel", "goods", "2"]);
+    assert_eq!(state(2), None);
+    assert_eq!(cli.ok(&["projections", "rebuild", "goods"]).trim(), "goods 3 is being built");
+    assert_eq!(
+        cli.ok(&["projections", "rebuild", "goods"]).trim(),
+        "goods 3 is being built",
+        "it is under way"
+    );
+
+    assert_eq!(
+        cli.ok(&["psql", "--", "-Atc", "SELECT current_user, count(*) FROM goods"]).trim(),
+        "factfold_reader|0"
+    );
+    for refused in ["DELETE FROM goods", "SELECT * FROM _credentials", "CREATE TABLE mine ()"] {
+        let ran = cli.run(&["psql", "--", "-Atc", refused]);
+        assert!(ran.code != 0 && ran.err.contains("ERROR"), "{refused}: {}", ran.err);
+    }
 }
