@@ -43,7 +43,7 @@ impl Projection {
         self.into()
     }
 
-    /// The number of its fold and its tables: raise it when either changes, and the next start builds it anew, beside.
+    /// The number of its fold and its tables, 1 or more: raise it when either changes, and the next start builds it anew, beside.
     pub const fn fold(self) -> i32 {
         match self {
             Self::Goods | Self::Orders | Self::OrderTimeline | Self::Users => 1,

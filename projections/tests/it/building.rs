@@ -140,7 +140,7 @@ async fn another_fold_is_built_beside_what_is_shown() {
     projecting.stop().await.expect("nothing went wrong");
 
     // As if another code had made it.
-    sqlx::query("UPDATE projections SET fold = 0 WHERE projection = 'goods'")
+    sqlx::query("UPDATE projections SET fold = 99 WHERE projection = 'goods'")
         .execute(&mut world.database().await)
         .await
         .expect("altered");
@@ -151,7 +151,7 @@ async fn another_fold_is_built_beside_what_is_shown() {
     let builds = catalogue.builds().await.expect("builds");
     let goods_builds = builds.iter().filter(|entry| entry.build.projection == Projection::Goods);
     let seen: Vec<_> = goods_builds.map(|entry| (entry.build, entry.fold, entry.current)).collect();
-    assert_eq!(seen, [(goods(1), 0, true), (goods(2), Projection::Goods.fold(), false)]);
+    assert_eq!(seen, [(goods(1), 99, true), (goods(2), Projection::Goods.fold(), false)]);
     assert_eq!(reads.goods(tea).await.expect("Postgres").expect("it is still shown").version, 1);
 
     let projecting = world.project();
