@@ -1,9 +1,13 @@
 //! What commands print: data on stdout, for people or for machines. Whoever closes stdout ends the command, quietly.
 
-use std::io::{self, IsTerminal as _, StdoutLock, Write as _};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal as _, StdoutLock, Write as _},
+};
 
 use anyhow::{Context as _, Result};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// The widest that a table gets where no terminal says how wide it is.
@@ -13,6 +17,15 @@ const WIDTH: u16 = 120;
 pub(crate) fn width() -> Option<u16> {
     let size = terminal_size::terminal_size_of(io::stdout())?;
     io::stdout().is_terminal().then_some(size.0.0)
+}
+
+/// A bar that says how much of something is done, how fast, and what is left. It belongs on a terminal only.
+pub(crate) fn bar(length: u64, of: impl Into<Cow<'static, str>>) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{bar:30} {percent:>3}%  {human_pos} of {human_len} {msg}  {per_sec}  {eta} left",
+    );
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length).with_style(style).with_message(of)
 }
 
 /// Prints one line.

@@ -4,7 +4,10 @@
 use std::fmt;
 
 use factfold_schemas::topics::Namespace;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{
+    Row as _,
+    postgres::{PgConnectOptions, PgRow},
+};
 
 use crate::{Error, Projection, postgres::connect_options};
 
@@ -25,6 +28,13 @@ impl fmt::Display for Build {
 }
 
 impl Build {
+    /// The build in the columns `projection` and `version`; `None` when only a newer code knows its read model.
+    pub(crate) fn of(row: &PgRow) -> Result<Option<Self>, sqlx::Error> {
+        let version = row.try_get("version")?;
+        let projection = row.try_get::<&str, _>("projection")?.parse().ok();
+        Ok(projection.map(|projection| Self { projection, version }))
+    }
+
     /// The Postgres schema of its tables: `factfold_orders_1`.
     pub(crate) fn schema(self, namespace: &Namespace) -> String {
         format!("{}_{}_{}", namespace.schema(), self.projection, self.version)

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use crate::{
     Build, Error, Projection,
     moved::channel,
-    postgres::{Time, connect_options, required},
+    postgres::{Time, connect_options},
+    projector::checkpoint,
 };
 
 /// For how long the current build may be held up.
@@ -96,6 +97,12 @@ impl Catalogue {
         Ok(entries(&mut self.connection).await?)
     }
 
+    /// How far a build has come: the next offset of each partition.
+    pub async fn progress(&mut self, build: Build) -> Result<Vec<(Topic, i32, i64)>, Error> {
+        let checkpoints = checkpoint::load(&mut self.connection, build).await?;
+        Ok(checkpoints.into_iter().map(|((topic, partition), at)| (topic, partition, at.next)).collect())
+    }
+
     /// Builds a read model anew: see [`rebuild`].
     pub async fn rebuild(&mut self, projection: Projection) -> Result<Build, Error> {
         Ok(rebuild(&mut self.connection, &self.namespace, projection).await?)
@@ -105,15 +112,7 @@ impl Catalogue {
     pub(crate) async fn make_unseen(&mut self, projection: Projection) -> Result<Build, Error> {
         let mut transaction = self.connection.begin().await?;
         lock(&mut transaction).await?;
-        let build = make(&mut transaction, projection, &self.namespace).await?;
-        sqlx::query(
-            "UPDATE projections SET fold = $3, goes_live = FALSE WHERE projection = $1 AND version = $2",
-        )
-        .bind(projection.name())
-        .bind(build.version)
-        .bind(OF_NOBODY)
-        .execute(&mut *transaction)
-        .await?;
+        let build = make(&mut transaction, projection, OF_NOBODY, &self.namespace).await?;
         Ok(transaction.commit().await.map(|()| build)?)
     }
 
@@ -235,7 +234,7 @@ pub(crate) async fn rebuild(
     };
     let build = match entries.iter().find(is_under_way) {
         Some(under_way) => under_way.build,
-        None => make(&mut transaction, projection, namespace).await?,
+        None => make(&mut transaction, projection, projection.fold(), namespace).await?,
     };
     transaction.commit().await?;
     Ok(build)
@@ -248,16 +247,13 @@ pub(crate) async fn lock(transaction: &mut PgConnection) -> Result<(), sqlx::Err
 
 pub(crate) async fn entries(connection: &mut PgConnection) -> Result<Vec<Entry>, sqlx::Error> {
     let rows = sqlx::query("SELECT * FROM projections ORDER BY projection, version");
-    // A read model that only a newer code knows is none of ours.
-    let known = |row: &PgRow| {
-        row.try_get::<&str, _>("projection").is_ok_and(|name| name.parse::<Projection>().is_ok())
-    };
-    rows.fetch_all(connection).await?.iter().filter(|row| known(row)).map(entry).collect()
+    rows.fetch_all(connection).await?.iter().filter_map(|row| entry(row).transpose()).collect()
 }
 
-fn entry(row: &PgRow) -> Result<Entry, sqlx::Error> {
-    Ok(Entry {
-        build: Build { projection: required(row, "projection")?, version: row.try_get("version")? },
+fn entry(row: &PgRow) -> Result<Option<Entry>, sqlx::Error> {
+    let Some(build) = Build::of(row)? else { return Ok(None) };
+    Ok(Some(Entry {
+        build,
         fold: row.try_get("fold")?,
         current: row.try_get("current")?,
         paused: row.try_get("paused")?,
@@ -265,13 +261,14 @@ fn entry(row: &PgRow) -> Result<Entry, sqlx::Error> {
         caught_up_at: row.try_get::<Option<Time>, _>("caught_up_at")?.map(|time| time.0),
         shown_until: row.try_get::<Option<Time>, _>("shown_until")?.map(|time| time.0),
         failure: row.try_get("failure")?,
-    })
+    }))
 }
 
-/// Makes the tables of a new build; the search path is the catalogue's, before and after.
+/// Makes the tables of a new build with this fold; the search path is the catalogue's, before and after.
 pub(crate) async fn make(
     transaction: &mut PgConnection,
     projection: Projection,
+    fold: i32,
     namespace: &Namespace,
 ) -> Result<Build, sqlx::Error> {
     let version = sqlx::query_scalar(
@@ -281,10 +278,11 @@ pub(crate) async fn make(
     let version = version.bind(projection.name()).fetch_one(&mut *transaction).await?;
     let build = Build { projection, version };
     let (catalogue, schema) = (namespace.schema(), build.schema(namespace));
-    sqlx::query("INSERT INTO projections (projection, version, fold, goes_live) VALUES ($1, $2, $3, TRUE)")
+    sqlx::query("INSERT INTO projections (projection, version, fold, goes_live) VALUES ($1, $2, $3, $4)")
         .bind(projection.name())
         .bind(version)
-        .bind(projection.fold())
+        .bind(fold)
+        .bind(fold != OF_NOBODY)
         .execute(&mut *transaction)
         .await?;
     let own = format!("CREATE SCHEMA {schema}; SET LOCAL search_path TO {schema}");
@@ -343,17 +341,4 @@ async fn is_behind(transaction: &mut PgConnection, build: Build, other: Build) -
     .bind(other.version)
     .fetch_one(transaction)
     .await
-}
-
-/// The topics whose records a build is folded from, and how far it has come in each partition.
-pub async fn checkpoints(catalogue: &mut Catalogue, build: Build) -> Result<Vec<(Topic, i32, i64)>, Error> {
-    let rows = sqlx::query(
-        "SELECT topic, partition, next_offset FROM checkpoints WHERE projection = $1 AND version = $2
-         ORDER BY topic, partition",
-    );
-    let rows =
-        rows.bind(build.projection.name()).bind(build.version).fetch_all(&mut catalogue.connection).await?;
-    let read =
-        |row: &PgRow| Ok((required(row, "topic")?, row.try_get("partition")?, row.try_get("next_offset")?));
-    Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
 }

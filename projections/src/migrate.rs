@@ -92,7 +92,7 @@ async fn create_builds(cluster: &Cluster, connection: &mut PgConnection) -> Resu
     for projection in Projection::ALL {
         let is_there = |e: &catalogue::Entry| e.build.projection == projection && e.fold == projection.fold();
         if !entries.iter().any(is_there) {
-            catalogue::make(&mut transaction, projection, &cluster.namespace).await?;
+            catalogue::make(&mut transaction, projection, projection.fold(), &cluster.namespace).await?;
         }
     }
     Ok(transaction.commit().await?)

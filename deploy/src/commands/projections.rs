@@ -9,11 +9,10 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use factfold_projections::{
-    Build, BuildEntry, BuildError, Catalogue, OF_NOBODY, Projection, checkpoints,
+    Build, BuildEntry, BuildError, Catalogue, OF_NOBODY, Projection,
     log_reader::{Bound, Lane, Log},
 };
 use factfold_schemas::{kafka::Cluster, topics::Topic};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::arguments;
@@ -117,7 +116,7 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
     let said = match args.command {
         Command::List { json } => return list(&mut catalogue, &cluster, json).await,
         Command::Rebuild { name, wait, hidden } => {
-            let build = catalogue.rebuild(name).await.map_err(|error| refused(error.into()))?;
+            let build = catalogue.rebuild(name).await.map_err(refused)?;
             if hidden {
                 catalogue.goes_live(build, false).await.map_err(refused)?;
             }
@@ -138,7 +137,7 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
         }
         Command::Cancel(which) => {
             let build = which.build();
-            let entries = catalogue.builds().await.map_err(|error| refused(error.into()))?;
+            let entries = catalogue.builds().await.map_err(refused)?;
             if entries.iter().any(|entry| entry.build == build && entry.shown_until.is_some()) {
                 return Err(Failure::Refused(anyhow!("{build} was shown before: drop it, if it is to go")));
             }
@@ -159,8 +158,8 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn refused(error: BuildError) -> Failure {
-    match error {
+fn refused(error: impl Into<BuildError>) -> Failure {
+    match error.into() {
         BuildError::Database(error) => Failure::OutOfReach(error.into()),
         error => Failure::Refused(error.into()),
     }
@@ -186,7 +185,7 @@ struct Listed {
 
 async fn list(catalogue: &mut Catalogue, cluster: &Cluster, json: bool) -> Result<ExitCode, Failure> {
     let log = Log::open(cluster, notice)?;
-    let entries = catalogue.builds().await.map_err(|error| refused(error.into()))?;
+    let entries = catalogue.builds().await.map_err(refused)?;
     let mut listed = Vec::with_capacity(entries.len());
     for entry in entries {
         let (folded, of) = progress(catalogue, &log, entry.build).await?;
@@ -242,7 +241,7 @@ async fn progress(catalogue: &mut Catalogue, log: &Log, build: Build) -> Result<
         .map(|lane| ((lane.topic, lane.partition), lane))
         .collect();
     let of = lanes.values().map(|lane| lane.end - lane.low).sum();
-    let known = checkpoints(catalogue, build).await.map_err(|error| refused(error.into()))?;
+    let known = catalogue.progress(build).await.map_err(refused)?;
     let folded = known.into_iter().filter_map(|(topic, partition, next)| {
         let lane = lanes.get(&(topic, partition))?;
         Some(next.clamp(lane.low, lane.end) - lane.low)
@@ -252,13 +251,9 @@ async fn progress(catalogue: &mut Catalogue, log: &Log, build: Build) -> Result<
 
 async fn until_shown(catalogue: &mut Catalogue, cluster: &Cluster, build: Build) -> Result<(), Failure> {
     let log = Log::open(cluster, notice)?;
-    let style = ProgressStyle::with_template(
-        "{bar:30} {percent:>3}%  {human_pos} of {human_len}  {per_sec}  {eta} left",
-    );
-    let bar = stderr().is_terminal().then(|| ProgressBar::new(0));
-    let bar = bar.map(|bar| bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())));
+    let bar = stderr().is_terminal().then(|| output::bar(0, format!("records of {build}")));
     loop {
-        let entries = catalogue.builds().await.map_err(|error| refused(error.into()))?;
+        let entries = catalogue.builds().await.map_err(refused)?;
         let entry = entries.into_iter().find(|entry| entry.build == build);
         let entry = entry.ok_or_else(|| Failure::Refused(anyhow!("{build} was given up meanwhile")))?;
         if let Some(failure) = entry.failure {

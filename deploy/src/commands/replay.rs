@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use factfold_projections::log_reader::{Bound, Filter, Lane, Log, Stop, bound::listed, envelope, merge};
 use factfold_schemas::{ids::StreamId, kafka::Cluster, partitioner::partition_of, topics::Service};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::arguments;
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     console::notice,
     data_dir::{DataDir, write_private},
     failure::Failure,
-    output::Lines,
+    output::{self, Lines},
     system::{Flags, System},
 };
 
@@ -145,7 +145,7 @@ impl<'a> Progress<'a> {
         let total = lanes.iter().map(|lane| lane.end.max(lane.next)).sum::<i64>() - first;
         // Among lines on the same terminal a bar would only flicker.
         let is_watched = stderr().is_terminal() && !stdout().is_terminal();
-        let bar = is_watched.then(|| ProgressBar::new(total.unsigned_abs()).with_style(style()));
+        let bar = is_watched.then(|| output::bar(total.unsigned_abs(), "records"));
         Self { resume, bar, first, records: 0, looked: Instant::now() }
     }
 
@@ -181,11 +181,4 @@ impl<'a> Progress<'a> {
 
 fn read_to(lanes: &[Lane]) -> i64 {
     lanes.iter().map(|lane| lane.next).sum()
-}
-
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template(
-        "{bar:30} {percent:>3}%  {human_pos} of {human_len} records  {per_sec}  {eta} left",
-    )
-    .unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -11,7 +11,7 @@ use factfold_projections::{
     verify,
 };
 use factfold_schemas::{kafka::Cluster, position::Position};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -166,9 +166,7 @@ fn bar(projection: Projection, lanes: &[Lane]) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let records = lanes.iter().map(|lane| lane.end - lane.low).sum::<i64>().unsigned_abs();
-    let template = "{msg:16} {bar:30} {percent:>3}%  {human_pos} of {human_len}  {per_sec}  {eta} left";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(records).with_style(style).with_message(projection.name())
+    output::bar(records, format!("records of {projection}"))
 }
 
 /// A line for each read model, and one for each difference.

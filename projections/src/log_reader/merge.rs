@@ -146,16 +146,24 @@ pub(super) const CAUSES: &str = "a transaction is open there, or the broker is a
 
 /// The library reconnects by itself; only what it cannot mend is an error here.
 pub(super) fn tolerate(error: KafkaError, lane: &Lane) -> Result<(), LogError> {
+    if mends_itself(&error) {
+        return Ok(());
+    }
+    Err(LogError::Kafka { doing: format!("reading {}", lane.position()), error })
+}
+
+/// Whether a consumer only tells of connections that came to nothing, or of a leader that moves.
+pub(crate) fn mends_itself(error: &KafkaError) -> bool {
     use rdkafka::error::RDKafkaErrorCode as Code;
-    match error.rdkafka_error_code() {
+    matches!(
+        error.rdkafka_error_code(),
         Some(
             Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::OperationTimedOut
-            | Code::NotLeaderForPartition
-            | Code::LeaderNotAvailable
-            | Code::Resolve,
-        ) => Ok(()),
-        _ => Err(LogError::Kafka { doing: format!("reading {}", lane.position()), error }),
-    }
+                | Code::AllBrokersDown
+                | Code::OperationTimedOut
+                | Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::Resolve
+        )
+    )
 }

@@ -16,9 +16,9 @@ pub(crate) type Place = (Topic, i32);
 
 /// How far a partition is folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Checkpoint {
+pub(crate) struct Checkpoint {
     /// Everything below this offset is folded.
-    pub(super) next: i64,
+    pub(crate) next: i64,
     /// The highest decided position among that.
     pub(super) decided: Option<i64>,
 }

@@ -15,10 +15,10 @@ use crate::{
 };
 
 /// The checkpoints of a read model.
-pub(super) type Checkpoints = BTreeMap<Place, Checkpoint>;
+pub(crate) type Checkpoints = BTreeMap<Place, Checkpoint>;
 
 /// Reads the checkpoints.
-pub(super) async fn load(connection: &mut PgConnection, build: Build) -> Result<Checkpoints, sqlx::Error> {
+pub(crate) async fn load(connection: &mut PgConnection, build: Build) -> Result<Checkpoints, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT topic, partition, next_offset, decided_offset FROM checkpoints WHERE projection = $1 AND version = $2",
     )

@@ -10,7 +10,7 @@
 //! checked of each record, [`checkpoint`] how far it has come; [`floor`] is what the bench compares all of it with.
 
 mod batch;
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod crew;
 mod floor;
 mod history;

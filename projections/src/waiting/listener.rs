@@ -7,10 +7,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use factfold_schemas::topics::{Namespace, Topic};
 use metrics::gauge;
-use sqlx::{
-    PgPool, Row,
-    postgres::{PgListener, PgRow},
-};
+use sqlx::{PgPool, Row, postgres::PgListener};
 use tokio::task::JoinHandle;
 
 use super::Progress;
@@ -133,15 +130,7 @@ impl Partition {
 async fn shown(pool: &PgPool) -> Result<HashSet<Build>, sqlx::Error> {
     let rows =
         sqlx::query("SELECT projection, version FROM projections WHERE current").fetch_all(pool).await?;
-    let build = |row: &PgRow| {
-        Ok(Build { projection: required(row, "projection")?, version: row.try_get("version")? })
-    };
-    rows.iter().filter(is_known).map(build).collect()
-}
-
-/// A read model that only a newer code knows is nothing to us.
-fn is_known(row: &&PgRow) -> bool {
-    row.try_get::<&str, _>("projection").is_ok_and(|name| name.parse::<Projection>().is_ok())
+    rows.iter().filter_map(|row| Build::of(row).transpose()).collect()
 }
 
 /// The checkpoints of the builds that are shown.
@@ -153,16 +142,15 @@ pub(crate) async fn load(pool: &PgPool) -> Result<Vec<Partition>, sqlx::Error> {
     )
     .fetch_all(pool)
     .await?;
-    rows.iter()
-        .filter(is_known)
-        .map(|row| {
-            Ok(Partition {
-                build: Build { projection: required(row, "projection")?, version: row.try_get("version")? },
-                topic: required(row, "topic")?,
-                partition: row.try_get("partition")?,
-                next_offset: row.try_get("next_offset")?,
-                decided_offset: row.try_get("decided_offset")?,
-            })
-        })
-        .collect()
+    let read = |row| {
+        let Some(build) = Build::of(row)? else { return Ok(None) };
+        Ok(Some(Partition {
+            build,
+            topic: required(row, "topic")?,
+            partition: row.try_get("partition")?,
+            next_offset: row.try_get("next_offset")?,
+            decided_offset: row.try_get("decided_offset")?,
+        }))
+    };
+    rows.iter().filter_map(|row| read(row).transpose()).collect()
 }

@@ -15,7 +15,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use crate::Error;
+use crate::{Error, log_reader::merge::mends_itself};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
@@ -146,7 +146,7 @@ impl Inner {
                 let message = match message {
                     Ok(message) => message,
                     // It lay there since brokers were away, and says nothing of now.
-                    Err(error) if is_about_a_connection(&error) => continue,
+                    Err(error) if mends_itself(&error) => continue,
                     Err(error) => return Err(error),
                 };
                 let key = message.key().filter(|_| message.offset() == at.offset);
@@ -163,13 +163,4 @@ impl Inner {
         }
         Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
     }
-}
-
-/// Whether librdkafka only tells that connections came to nothing: it makes them anew by itself.
-fn is_about_a_connection(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        error.rdkafka_error_code(),
-        Some(Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut | Code::Resolve)
-    )
 }

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use factfold_projections::log_reader::{Log, Stop};
 use factfold_schemas::{command::Digest, kafka::Cluster, record::Answer};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -119,7 +119,7 @@ impl Job {
         stop: &Stop,
     ) -> Result<ExitCode, Failure> {
         let sender = Sender::new(&Log::open(cluster, notice)?)?;
-        let bar = stderr().is_terminal().then(|| ProgressBar::new(self.commands).with_style(style()));
+        let bar = stderr().is_terminal().then(|| output::bar(self.commands, "commands"));
         let lines = args.json.then(Lines::new);
         let mut desk = Desk {
             sender,
@@ -306,11 +306,4 @@ fn open(path: &Path) -> Result<File> {
     let mut file = tempfile::tempfile().context("no temporary file for stdin")?;
     io::copy(&mut io::stdin().lock(), &mut file).context("--file -: reading stdin")?;
     Ok(file)
-}
-
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template(
-        "{bar:30} {percent:>3}%  {human_pos} of {human_len} commands  {per_sec}  {eta} left",
-    )
-    .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
