@@ -10,7 +10,7 @@ use factfold_schemas::{
     topics::{Namespace, Topic},
 };
 use jiff::Timestamp;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, postgres::PgRow, raw_sql};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, postgres::PgRow, raw_sql, types::Json};
 use tokio::time::Instant;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     moved::channel,
     postgres::{Time, connect_options},
     projector::checkpoint,
+    verifying::Comparison,
 };
 
 /// For how long the current build may be held up.
@@ -29,7 +30,7 @@ const LOOK_REST: Duration = Duration::from_millis(10);
 pub const OF_NOBODY: i32 = 0;
 
 /// A build, as the catalogue has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Which.
     pub build: Build,
@@ -45,6 +46,8 @@ pub struct Entry {
     pub caught_up_at: Option<Timestamp>,
     /// Until when it was shown.
     pub shown_until: Option<Timestamp>,
+    /// How it differed from what was shown, when it had caught up.
+    pub comparison: Option<Comparison>,
     /// Why it does not go on.
     pub failure: Option<String>,
 }
@@ -260,6 +263,7 @@ fn entry(row: &PgRow) -> Result<Option<Entry>, sqlx::Error> {
         goes_live: row.try_get("goes_live")?,
         caught_up_at: row.try_get::<Option<Time>, _>("caught_up_at")?.map(|time| time.0),
         shown_until: row.try_get::<Option<Time>, _>("shown_until")?.map(|time| time.0),
+        comparison: row.try_get::<Option<Json<_>>, _>("comparison")?.map(|comparison| comparison.0),
         failure: row.try_get("failure")?,
     }))
 }

@@ -1,6 +1,6 @@
 //! What Postgres and we have to agree on: where the tables are, what time looks like, how a row becomes a value.
 
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
 use factfold_schemas::{
     command::Auth,
@@ -14,8 +14,7 @@ use sqlx::{
     encode::IsNull,
     error::BoxDynError,
     postgres::{
-        PgArgumentBuffer, PgConnectOptions, PgHasArrayType, PgRow, PgTypeInfo, PgValueFormat, PgValueRef,
-        types::Oid,
+        PgArgumentBuffer, PgConnectOptions, PgRow, PgTypeInfo, PgValueFormat, PgValueRef, types::Oid,
     },
 };
 
@@ -36,11 +35,15 @@ pub(crate) struct Time(pub(crate) Timestamp);
 impl Time {
     /// 2000-01-01, from where Postgres counts, in microseconds since 1970.
     const EPOCH_US: i64 = 946_684_800_000_000;
+
+    /// In Postgres' binary form.
+    pub(crate) fn to_be_bytes(self) -> [u8; 8] {
+        (self.0.as_microsecond() - Self::EPOCH_US).to_be_bytes()
+    }
 }
 
 // The ids of built-in types never change: `pg_type.dat` of Postgres.
 const TIMESTAMPTZ: Oid = Oid(1184);
-const TIMESTAMPTZ_ARRAY: Oid = Oid(1185);
 
 impl Type<Postgres> for Time {
     fn type_info() -> PgTypeInfo {
@@ -48,15 +51,9 @@ impl Type<Postgres> for Time {
     }
 }
 
-impl PgHasArrayType for Time {
-    fn array_type_info() -> PgTypeInfo {
-        PgTypeInfo::with_oid(TIMESTAMPTZ_ARRAY)
-    }
-}
-
 impl Encode<'_, Postgres> for Time {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        buffer.extend_from_slice(&(self.0.as_microsecond() - Self::EPOCH_US).to_be_bytes());
+        buffer.extend_from_slice(&self.to_be_bytes());
         Ok(IsNull::No)
     }
 }
@@ -78,22 +75,10 @@ impl Decode<'_, Postgres> for Time {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Text<'a>(pub(crate) &'a str);
 
-impl Type<Postgres> for Text<'_> {
-    fn type_info() -> PgTypeInfo {
-        <str as Type<Postgres>>::type_info()
-    }
-}
-
-impl PgHasArrayType for Text<'_> {
-    fn array_type_info() -> PgTypeInfo {
-        <&str as PgHasArrayType>::array_type_info()
-    }
-}
-
-impl Encode<'_, Postgres> for Text<'_> {
-    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        buffer.extend_from_slice(nul::replaced(self.0).as_bytes());
-        Ok(IsNull::No)
+impl<'a> Text<'a> {
+    /// As Postgres gets it.
+    pub(crate) fn replaced(self) -> Cow<'a, str> {
+        nul::replaced(self.0)
     }
 }
 

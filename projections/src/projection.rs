@@ -78,6 +78,17 @@ impl Projection {
             Self::CommandOutcomes => command_outcomes::TABLES,
         }
     }
+
+    /// The statements that make their indexes, but for those of their keys.
+    pub(crate) const fn indexes(self) -> &'static str {
+        match self {
+            Self::Goods => goods::INDEXES,
+            Self::Orders => orders::INDEXES,
+            Self::OrderTimeline => "",
+            Self::Users => users::INDEXES,
+            Self::CommandOutcomes => command_outcomes::INDEXES,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -51,10 +51,15 @@ impl FromStr for Position {
         let parse = || {
             let (topic, place) = text.split_once('/')?;
             let (partition, offset) = place.split_once('@')?;
-            let position = Self::new(topic.parse().ok()?, partition.parse().ok()?, offset.parse().ok()?);
             // One spelling only: a position is compared as a token by clients.
-            (position.partition >= 0 && position.offset >= 0 && position.to_string() == text)
-                .then_some(position)
+            let is_canonical = |number: &str| {
+                number.bytes().all(|byte| byte.is_ascii_digit())
+                    && (number == "0" || !number.starts_with('0'))
+            };
+            if ![partition, offset].into_iter().all(is_canonical) {
+                return None;
+            }
+            Some(Self::new(topic.parse().ok()?, partition.parse().ok()?, offset.parse().ok()?))
         };
         parse().ok_or_else(|| InvalidPosition(text.chars().take(200).collect()))
     }

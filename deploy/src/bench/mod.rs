@@ -13,9 +13,11 @@ mod deciding;
 mod floor;
 mod ground;
 mod grpc;
+mod histories;
 mod http;
 mod machine;
 mod projecting;
+mod rebuilding;
 mod replaying;
 pub mod report;
 mod system;
@@ -39,6 +41,8 @@ pub enum Measure {
     Replaying,
     /// Events become rows of the read models
     Projecting,
+    /// A read model is built anew from a long history of orders, and verified
+    Rebuilding,
     /// One client over HTTP, and one over gRPC: a command, its answer, and the row that shows it
     Latency,
     /// Many clients over HTTP, then over gRPC, each waiting for its answer before it asks again
@@ -54,6 +58,8 @@ pub struct Sizes {
     pub rounds: usize,
     /// How many commands wait on the topic.
     pub commands: usize,
+    /// How many events a history has that read models are built anew from.
+    pub events: usize,
     /// How many commands one client sends, one after the other.
     pub single: usize,
     /// How many clients ask at the same time.
@@ -80,7 +86,9 @@ impl Sizes {
 
     /// Whether anything is measured on a log full of commands.
     fn wants_log(&self) -> bool {
-        self.measures.iter().any(|measure| !matches!(measure, Measure::Latency | Measure::Clients))
+        self.measures
+            .iter()
+            .any(|measure| !matches!(measure, Measure::Rebuilding | Measure::Latency | Measure::Clients))
     }
 }
 
@@ -92,6 +100,9 @@ pub async fn run(site: &Site, sizes: &Sizes) -> Result<Report> {
         report.note_machine(machine::busy_beside_us().await);
         if sizes.wants_log() {
             on_a_full_log(site, sizes, &mut report).await?;
+        }
+        if sizes.wants(Measure::Rebuilding) {
+            from_a_long_history(site, sizes, &mut report).await?;
         }
         if sizes.wants(Measure::Latency) || sizes.wants(Measure::Clients) {
             through_a_gateway(site, sizes, &mut report).await?;
@@ -125,8 +136,18 @@ async fn on_a_full_log(site: &Site, sizes: &Sizes, report: &mut Report) -> Resul
     cleared(measured.await, grounds).await
 }
 
+/// What is measured where a long history lies.
+async fn from_a_long_history(site: &Site, sizes: &Sizes, report: &mut Report) -> Result<()> {
+    let ground = Ground::new(site).await?;
+    let measured = async {
+        report.add(rebuilding::measure(&ground, sizes).await?);
+        Ok(())
+    };
+    cleared(measured.await, [ground]).await
+}
+
 /// Leaves nothing behind, whatever was measured.
-async fn cleared(measured: Result<()>, grounds: [Ground; 2]) -> Result<()> {
+async fn cleared<const N: usize>(measured: Result<()>, grounds: [Ground; N]) -> Result<()> {
     for ground in grounds {
         let done = ground.clear().await;
         if measured.is_ok() {

@@ -24,7 +24,8 @@ Example: factfold bench --only deciding --rounds 5
 The floor is the same work by a program that does nothing but the protocol, in the same run on the
 same brokers: for deciding, the same bytes consumed and produced in the same transactions; for one
 command, one bare transaction; for gRPC, the same over HTTP; for projecting, the same rows written
-from memory; for replaying and taking over, a bare consumer. It starts a Kafka and a PostgreSQL of
+from memory; for rebuilding, a bare consumer and then COPY of the rows that there are in the end; for
+verifying, rebuilding; for replaying and taking over, a bare consumer. It starts a Kafka and a PostgreSQL of
 its own; with KAFKA_BROKERS and DATABASE_URL both set it measures on those, in a namespace that it
 deletes again.")]
 pub(super) struct Args {
@@ -37,6 +38,9 @@ pub(super) struct Args {
     /// How many commands wait on the topic
     #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(20_000..))]
     commands: u32,
+    /// How many events the history has that a read model is built anew from
+    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(20_000..))]
+    events: u32,
     /// How many clients ask at the same time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one())]
     clients: u32,
@@ -110,6 +114,7 @@ fn sizes(args: &Args) -> Sizes {
         measures,
         rounds: args.rounds as usize,
         commands: args.commands as usize,
+        events: args.events as usize,
         single: args.single as usize,
         clients: args.clients as usize,
         seconds: u64::from(args.seconds),

@@ -9,13 +9,13 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use factfold_projections::{
-    Build, BuildEntry, BuildError, Catalogue, OF_NOBODY, Projection,
+    Build, BuildEntry, BuildError, Catalogue, Comparison, Found, OF_NOBODY, Projection,
     log_reader::{Bound, Lane, Log},
 };
 use factfold_schemas::{kafka::Cluster, topics::Topic};
 use serde::Serialize;
 
-use super::arguments;
+use super::{arguments, verify::say_differences};
 use crate::{
     console::notice,
     data_dir::DataDir,
@@ -85,6 +85,9 @@ enum Command {
         #[arg(value_name = "NAME", value_parser = arguments::projection())]
         name: Projection,
     },
+    /// List where a build differed from the one that was shown, when it had caught up
+    #[command(after_help = "Example: factfold projections differences goods 2")]
+    Differences(Which),
     /// Throw a build away that is not shown
     #[command(after_help = "Example: factfold projections drop goods 1")]
     Drop(Which),
@@ -114,6 +117,7 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
     let opened = opened.context("the catalogue of read models: does a projector run?");
     let mut catalogue = opened.map_err(Failure::OutOfReach)?;
     let said = match args.command {
+        Command::Differences(which) => return differences(&mut catalogue, which.build()).await,
         Command::List { json } => return list(&mut catalogue, &cluster, json).await,
         Command::Rebuild { name, wait, hidden } => {
             let build = catalogue.rebuild(name).await.map_err(refused)?;
@@ -180,7 +184,22 @@ struct Listed {
     /// Records that it has folded, of those that are on its topics.
     folded: i64,
     of: i64,
+    comparison: Option<Comparison>,
     failure: Option<String>,
+}
+
+async fn differences(catalogue: &mut Catalogue, build: Build) -> Result<ExitCode, Failure> {
+    let entries = catalogue.builds().await.map_err(refused)?;
+    let entry = entries.into_iter().find(|entry| entry.build == build);
+    let entry = entry.ok_or_else(|| refused(BuildError::NoBuild(build)))?;
+    let Some(comparison) = entry.comparison else {
+        let why = "it has not caught up yet, or was the first";
+        return Err(Failure::Refused(anyhow!("{build} was not compared: {why}")));
+    };
+    output::line(&format!("{build} and build {}: {comparison}", comparison.with))?;
+    let Found { different, differences, .. } = comparison.found.unwrap_or_default();
+    say_differences(&differences, different)?;
+    Ok(ExitCode::from(u8::from(different > 0)))
 }
 
 async fn list(catalogue: &mut Catalogue, cluster: &Cluster, json: bool) -> Result<ExitCode, Failure> {
@@ -196,6 +215,7 @@ async fn list(catalogue: &mut Catalogue, cluster: &Cluster, json: bool) -> Resul
             state: state(&entry),
             folded,
             of,
+            comparison: entry.comparison,
             failure: entry.failure,
         });
     }
@@ -212,10 +232,13 @@ async fn list(catalogue: &mut Catalogue, cluster: &Cluster, json: bool) -> Resul
             of.fold.to_string(),
             of.state.to_owned(),
             folded,
+            of.comparison.map_or_else(String::new, |comparison| comparison.to_string()),
             of.failure.unwrap_or_default(),
         ]
     });
-    for line in output::table_lines(["read model", "build", "fold", "state", "folded", "why not"], rows) {
+    for line in
+        output::table_lines(["read model", "build", "fold", "state", "folded", "compared", "why not"], rows)
+    {
         output::line(&line)?;
     }
     Ok(ExitCode::SUCCESS)

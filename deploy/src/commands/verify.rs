@@ -14,7 +14,7 @@ use factfold_schemas::{kafka::Cluster, position::Position};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::arguments;
@@ -71,18 +71,9 @@ struct Finding {
     rows: u64,
     /// How many differences there are; not more than a thousand of them are listed.
     different: u64,
-    differences: Vec<Listed>,
+    differences: Vec<Difference>,
     /// Why it cannot be folded, where the log contradicts itself.
     contradiction: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Listed {
-    table: String,
-    key: Map<String, Value>,
-    column: Option<String>,
-    folded: Option<Value>,
-    shown: Option<Value>,
 }
 
 /// Runs the command.
@@ -112,7 +103,9 @@ async fn of(projection: Projection, cluster: &Cluster, url: &str, log: &Log) -> 
     let lanes = log.lanes(&projection.topics(), None, &Bound::Beginning, &Bound::End)?;
     let bar = bar(projection, &lanes);
     let (going_on, stopped) = watch::channel(());
-    let verifying = verify(cluster, url, projection, stopped, |records| bar.inc(records as u64));
+    let counted = bar.clone();
+    let each = move |records| counted.inc(records as u64);
+    let verifying = verify(cluster, url, projection, stopped, each);
     let interrupt = async {
         // It ends at its next batch.
         let _ = tokio::signal::ctrl_c().await;
@@ -149,14 +142,12 @@ async fn of(projection: Projection, cluster: &Cluster, url: &str, log: &Log) -> 
 fn found(verified: Verified, nothing: Finding) -> Finding {
     let positions = verified.positions.into_iter();
     let positions = positions.map(|(topic, partition, next)| Position::new(topic, partition, next));
-    let listed =
-        |Difference { table, key, column, folded, shown }| Listed { table, key, column, folded, shown };
     Finding {
         build: Some(verified.build.version),
         positions: positions.collect(),
-        rows: verified.rows,
-        different: verified.different,
-        differences: verified.differences.into_iter().map(listed).collect(),
+        rows: verified.found.rows,
+        different: verified.found.different,
+        differences: verified.found.differences,
         ..nothing
     }
 }
@@ -180,17 +171,21 @@ fn say(finding: &Finding) -> anyhow::Result<()> {
         return output::line(&format!("{name}: {rows} rows are what happened"));
     }
     output::line(&format!("{name}: {} differences in {rows} rows", finding.different))?;
-    for difference in &finding.differences {
-        output::line(&format!("  {}", said(difference)))?;
-    }
-    let untold = finding.different - finding.differences.len() as u64;
-    if untold > 0 {
-        output::line(&format!("  … and {untold} more"))?;
-    }
-    Ok(())
+    say_differences(&finding.differences, finding.different)
 }
 
-fn said(Listed { table, key, column, folded, shown }: &Listed) -> String {
+/// A line for each of these, and one for the rest of all.
+pub(super) fn say_differences(told: &[Difference], all: u64) -> anyhow::Result<()> {
+    for difference in told {
+        output::line(&format!("  {}", said(difference)))?;
+    }
+    match all - told.len() as u64 {
+        0 => Ok(()),
+        untold => output::line(&format!("  … and {untold} more")),
+    }
+}
+
+fn said(Difference { table, key, column, folded, shown }: &Difference) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let key: Vec<_> = key.iter().map(|(column, value)| format!("{column} {}", text(value))).collect();
     let row = format!("{table}, {}", key.join(", "));

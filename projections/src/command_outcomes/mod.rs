@@ -11,3 +11,5 @@ pub(crate) use store::rows as store;
 
 /// Makes the tables.
 pub(crate) const TABLES: &str = include_str!("tables.sql");
+/// Makes their indexes.
+pub(crate) const INDEXES: &str = include_str!("indexes.sql");

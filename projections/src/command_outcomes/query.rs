@@ -124,7 +124,7 @@ async fn by_position(database: &PgPool, id: &str, at: &str) -> Result<Option<PgR
          ORDER BY status = 'scheduled' LIMIT 1",
     )
     .bind(at)
-    .bind(Text(id))
+    .bind(Text(id).replaced())
     .fetch_optional(database)
     .await
 }
@@ -134,7 +134,7 @@ async fn earliest(database: &PgPool, id: &str) -> Result<Option<PgRow>, sqlx::Er
         "SELECT * FROM command_outcomes WHERE command_id = $1 AND status <> 'forwarded'
          ORDER BY status = 'repeated', status = 'scheduled', decided_at LIMIT 1",
     )
-    .bind(Text(id))
+    .bind(Text(id).replaced())
     .fetch_optional(database)
     .await
 }

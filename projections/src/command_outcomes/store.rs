@@ -1,6 +1,4 @@
-//! Writes traces: all rows of a batch in one statement, which says what was there already.
-
-use std::collections::HashSet;
+//! Writes traces, and says of which there was one already.
 
 use factfold_schemas::{
     nul,
@@ -8,10 +6,13 @@ use factfold_schemas::{
     rejection::Rejection,
 };
 use jiff::Timestamp;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, error::DatabaseError as _, postgres::PgDatabaseError};
 
 use super::fold::{Row, Rows, What};
-use crate::postgres::{Text, Time};
+use crate::{
+    postgres::Text,
+    table::{Jsonb, Table},
+};
 
 /// The columns in which kinds of traces differ.
 #[derive(Default)]
@@ -81,53 +82,41 @@ pub(crate) async fn rows<'a>(
     connection: &mut PgConnection,
     rows: &Rows<'a>,
 ) -> Result<Option<Row<'a>>, sqlx::Error> {
-    fn column<'a, T>(rows: &Rows<'a>, of: impl Fn(&Row<'a>) -> T) -> Vec<T> {
-        rows.values().map(of).collect()
+    let columns: Vec<_> = rows.values().map(|row| (row, Columns::of(row))).collect();
+    let written = Table::of("command_outcomes", &columns)
+        .key("decided", |(row, _)| row.cause.decided.to_string())
+        .column("stored", |(row, _)| row.cause.stored.to_string())
+        .column("command_id", |(row, _)| Text(&row.cause.command_id))
+        .column("source", |(row, _)| Text(&row.cause.source))
+        .column("stream", |(row, _)| row.stream.map(|stream| Text(stream.as_str())))
+        .column("decided_at", |(row, _)| row.cause.time)
+        .column("auth_kind", |(row, _)| row.cause.auth.as_ref().map(|auth| Text(auth.kind())))
+        .column("auth_id", |(row, _)| row.cause.auth.as_ref().and_then(|auth| auth.id()).map(Text))
+        .column("correlation", |(row, _)| row.cause.correlation.as_deref().map(Text))
+        .column("status", |(_, of)| of.status)
+        .column("command", |(_, of)| of.command.map(Text))
+        .column("version", |(_, of)| of.version)
+        .column("reason", |(_, of)| of.reason.map(Text))
+        .column("detail", |(_, of)| of.detail.map(Text))
+        .column("rejection", |(_, of)| of.rejection.clone().map(Jsonb))
+        .column("first", |(_, of)| of.first.clone())
+        .column("forwarded_to", |(_, of)| of.forwarded_to)
+        .column("due", |(_, of)| of.due)
+        .column("after", |(_, of)| of.after.clone())
+        .insert(connection)
+        .await;
+    let Err(error) = written else { return Ok(None) };
+    match taken(&error) {
+        Some(key) => {
+            let is_taken = |row: &&Row<'_>| key.contains(&format!("({})", row.cause.decided));
+            rows.values().find(is_taken).cloned().map(Some).ok_or(error)
+        }
+        None => Err(error),
     }
-    let columns: Vec<_> = rows.values().map(Columns::of).collect();
-    fn each<'a, T>(columns: &'a [Columns<'a>], of: impl Fn(&'a Columns<'a>) -> T) -> Vec<T> {
-        columns.iter().map(of).collect()
-    }
-    let written: Vec<String> = sqlx::query_scalar(
-        "INSERT INTO command_outcomes
-             (decided, stored, command_id, source, stream, decided_at, auth_kind, auth_id, correlation,
-              status, command, version, reason, detail, rejection, first, forwarded_to, due, after)
-         SELECT decided, stored, command_id, source, stream, decided_at, auth_kind, auth_id, correlation,
-                status, command, version, reason, detail, rejection::JSONB, first, forwarded_to, due, after
-         FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TIMESTAMPTZ[],
-                     $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::TEXT[], $11::TEXT[], $12::BIGINT[],
-                     $13::TEXT[], $14::TEXT[], $15::TEXT[], $16::TEXT[], $17::INTEGER[], $18::TIMESTAMPTZ[],
-                     $19::TEXT[])
-             AS r (decided, stored, command_id, source, stream, decided_at, auth_kind, auth_id, correlation,
-                   status, command, version, reason, detail, rejection, first, forwarded_to, due,
-                   after)
-         ON CONFLICT (decided) DO NOTHING
-         RETURNING decided",
-    )
-    .bind(column(rows, |row| row.cause.decided.to_string()))
-    .bind(column(rows, |row| row.cause.stored.to_string()))
-    .bind(column(rows, |row| Text(&row.cause.command_id)))
-    .bind(column(rows, |row| Text(&row.cause.source)))
-    .bind(column(rows, |row| row.stream.map(|stream| Text(stream.as_str()))))
-    .bind(column(rows, |row| Time(row.cause.time)))
-    .bind(column(rows, |row| row.cause.auth.as_ref().map(|auth| Text(auth.kind()))))
-    .bind(column(rows, |row| row.cause.auth.as_ref().and_then(|auth| auth.id()).map(Text)))
-    .bind(column(rows, |row| row.cause.correlation.as_deref().map(Text)))
-    .bind(each(&columns, |row| row.status))
-    .bind(each(&columns, |row| row.command.map(Text)))
-    .bind(each(&columns, |row| row.version))
-    .bind(each(&columns, |row| row.reason.map(Text)))
-    .bind(each(&columns, |row| row.detail.map(Text)))
-    .bind(each(&columns, |row| row.rejection.as_deref()))
-    .bind(each(&columns, |row| row.first.as_deref()))
-    .bind(each(&columns, |row| row.forwarded_to))
-    .bind(each(&columns, |row| row.due.map(Time)))
-    .bind(each(&columns, |row| row.after.as_deref()))
-    .fetch_all(connection)
-    .await?;
-    if written.len() == rows.len() {
-        return Ok(None);
-    }
-    let written: HashSet<_> = written.into_iter().collect();
-    Ok(rows.values().find(|row| !written.contains(&row.cause.decided.to_string())).cloned())
+}
+
+/// What Postgres says of a key that is there already.
+fn taken(error: &sqlx::Error) -> Option<&str> {
+    let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
+    error.detail().filter(|_| error.is_unique_violation())
 }

@@ -19,9 +19,6 @@ CREATE TABLE command_outcomes (
     auth_id      TEXT,
     correlation  TEXT
 );
-CREATE INDEX command_outcomes_by_command_id ON command_outcomes (command_id, decided_at);
--- A command that was neither forwarded nor scheduled is found by `decided`, which is the same.
-CREATE INDEX command_outcomes_of_copies ON command_outcomes (stored) WHERE stored <> decided;
 
 COMMENT ON TABLE command_outcomes IS 'What became of each command: one row for each record of a commands topic that was decided.';
 COMMENT ON COLUMN command_outcomes.decided IS 'The position of the record that was decided.';

@@ -1,7 +1,6 @@
-//! Goods, folded from their events. The fold is pure; writing takes one statement to load the rows of a batch, and one
-//! to write each of them once.
+//! Goods, folded from their events. The fold is pure; the rows of a batch are loaded once, and each is written once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use factfold_schemas::{
     codec::Named,
@@ -15,8 +14,9 @@ use sqlx::PgConnection;
 use super::query;
 use crate::{
     error::{Contradiction, Violation},
-    postgres::{Text, Time},
+    postgres::Text,
     projector::Stop,
+    table::Table,
 };
 
 /// The goods that are being folded.
@@ -32,10 +32,11 @@ pub(crate) async fn write<'a>(
     ids.dedup();
     let mut rows: Rows =
         query::load(connection, &ids).await?.into_iter().map(|goods| (goods.id, goods)).collect();
+    let known: BTreeSet<_> = rows.keys().copied().collect();
     for (at, event) in events {
         apply(&mut rows, at, event)?;
     }
-    Ok(store(connection, &rows).await?)
+    Ok(store(connection, rows.values(), |goods| !known.contains(&goods.id)).await?)
 }
 
 /// One event, which lies there.
@@ -82,32 +83,24 @@ fn fold(rows: &mut Rows, event: &Recorded<Event>) -> Result<(), Contradiction> {
     Ok(())
 }
 
-/// Writes these rows.
-pub(crate) async fn store(connection: &mut PgConnection, rows: &Rows) -> Result<(), sqlx::Error> {
-    fn column<'a, T>(rows: &'a Rows, of: impl Fn(&'a Goods) -> T) -> Vec<T> {
-        rows.values().map(of).collect()
-    }
-    sqlx::query(
-        "INSERT INTO goods (id, version, created_at, updated_at, name, price, currency, stock, discontinued)
-         SELECT * FROM UNNEST($1::UUID[], $2::BIGINT[], $3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[], $5::TEXT[],
-                              $6::BIGINT[], $7::TEXT[], $8::BIGINT[], $9::BOOLEAN[])
-         ON CONFLICT (id) DO UPDATE SET
-             version = EXCLUDED.version, updated_at = EXCLUDED.updated_at, name = EXCLUDED.name,
-             price = EXCLUDED.price, currency = EXCLUDED.currency, stock = EXCLUDED.stock,
-             discontinued = EXCLUDED.discontinued",
-    )
-    .bind(column(rows, |goods| goods.id.uuid()))
-    .bind(column(rows, |goods| goods.version.cast_signed()))
-    .bind(column(rows, |goods| Time(goods.created_at)))
-    .bind(column(rows, |goods| Time(goods.updated_at)))
-    .bind(column(rows, |goods| Text(&goods.name)))
-    .bind(column(rows, |goods| goods.price.amount))
-    .bind(column(rows, |goods| goods.price.currency.to_string()))
-    .bind(column(rows, |goods| goods.stock))
-    .bind(column(rows, |goods| goods.discontinued))
-    .execute(connection)
-    .await
-    .map(drop)
+/// Writes these rows, of which some are new.
+pub(crate) async fn store<'r>(
+    connection: &mut PgConnection,
+    rows: impl Iterator<Item = &'r Goods>,
+    is_new: impl Fn(&Goods) -> bool,
+) -> Result<(), sqlx::Error> {
+    Table::of("goods", rows)
+        .key("id", |goods| goods.id.uuid())
+        .column("version", |goods| goods.version.cast_signed())
+        .column("created_at", |goods| goods.created_at)
+        .column("updated_at", |goods| goods.updated_at)
+        .column("name", |goods| Text(&goods.name))
+        .column("price", |goods| goods.price.amount)
+        .column("currency", |goods| goods.price.currency.to_string())
+        .column("stock", |goods| goods.stock)
+        .column("discontinued", |goods| goods.discontinued)
+        .upsert(connection, is_new)
+        .await
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ CREATE TABLE goods (
     stock        BIGINT NOT NULL CHECK (stock >= 0),
     discontinued BOOLEAN NOT NULL
 );
-CREATE INDEX goods_newest ON goods (created_at, id);
 
 COMMENT ON TABLE goods IS 'What is sold: one row for each kind of goods.';
 COMMENT ON COLUMN goods.id IS 'The id; the stream is goods-<id>.';

@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use crate::{
     error::{Contradiction, Violation},
-    postgres::{Text, Time},
+    postgres::Text,
     projector::Stop,
+    table::{Jsonb, Table},
 };
 
 /// The last version of each order.
@@ -78,37 +79,22 @@ async fn store(
     connection: &mut PgConnection,
     entries: &[(OrderId, &Recorded<Event>)],
 ) -> Result<(), sqlx::Error> {
-    fn column<'a, T>(
-        entries: &[(OrderId, &'a Recorded<Event>)],
-        of: impl Fn(&'a Recorded<Event>) -> T,
-    ) -> Vec<T> {
-        entries.iter().map(|(_, event)| of(event)).collect()
-    }
-    // What `encode` gives is JSON; as a text it needs no second parse on our side.
-    let data = column(entries, |event| {
+    let data = |event: &Recorded<Event>| {
         nul::replaced_in_json(String::from_utf8_lossy(&encode(&event.data)).into_owned())
-    });
-    sqlx::query(
-        "INSERT INTO order_timeline
-             (order_id, version, type, data, at, auth_kind, auth_id, correlation, command_id, decided)
-         SELECT order_id, version, type, data::JSONB, at, auth_kind, auth_id, correlation, command_id, decided
-         FROM UNNEST($1::UUID[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[],
-                     $6::TEXT[], $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::TEXT[])
-             AS e (order_id, version, type, data, at, auth_kind, auth_id, correlation, command_id, decided)",
-    )
-    .bind(entries.iter().map(|(order, _)| order.uuid()).collect::<Vec<_>>())
-    .bind(column(entries, |event| event.version.cast_signed()))
-    .bind(column(entries, |event| event.data.type_name()))
-    .bind(data)
-    .bind(column(entries, |event| Time(event.cause.time)))
-    .bind(column(entries, |event| event.cause.auth.as_ref().map(|auth| Text(auth.kind()))))
-    .bind(column(entries, |event| event.cause.auth.as_ref().and_then(|auth| auth.id()).map(Text)))
-    .bind(column(entries, |event| event.cause.correlation.as_deref().map(Text)))
-    .bind(column(entries, |event| Text(&event.cause.command_id)))
-    .bind(column(entries, |event| event.cause.decided.to_string()))
-    .execute(connection)
-    .await
-    .map(drop)
+    };
+    Table::of("order_timeline", entries)
+        .key("order_id", |(order, _)| order.uuid())
+        .key("version", |(_, event)| event.version.cast_signed())
+        .column("type", |(_, event)| event.data.type_name())
+        .column("data", |(_, event)| Jsonb(data(event)))
+        .column("at", |(_, event)| event.cause.time)
+        .column("auth_kind", |(_, event)| event.cause.auth.as_ref().map(|auth| Text(auth.kind())))
+        .column("auth_id", |(_, event)| event.cause.auth.as_ref().and_then(|auth| auth.id()).map(Text))
+        .column("correlation", |(_, event)| event.cause.correlation.as_deref().map(Text))
+        .column("command_id", |(_, event)| Text(&event.cause.command_id))
+        .column("decided", |(_, event)| event.cause.decided.to_string())
+        .insert(connection)
+        .await
 }
 
 #[cfg(test)]

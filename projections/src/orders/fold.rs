@@ -38,8 +38,7 @@ pub(crate) async fn write<'a>(
             contradiction,
         })?;
     }
-    store::orders(connection, &after).await?;
-    Ok(store::changed_lines(connection, &before, &after).await?)
+    Ok(store::orders(connection, &before, &after).await?)
 }
 
 /// One event.

@@ -10,3 +10,5 @@ pub(crate) use query::{find, list};
 
 /// Makes the tables.
 pub(crate) const TABLES: &str = include_str!("tables.sql");
+/// Makes their indexes.
+pub(crate) const INDEXES: &str = include_str!("indexes.sql");

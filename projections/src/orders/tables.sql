@@ -13,9 +13,6 @@ CREATE TABLE orders (
     rejection_detail TEXT,
     rejection_line   INTEGER
 );
-CREATE INDEX orders_newest ON orders (created_at, id);
-CREATE INDEX orders_newest_of_user ON orders (user_id, created_at, id);
-CREATE INDEX orders_newest_of_status ON orders (status, created_at, id);
 
 COMMENT ON TABLE orders IS 'Who bought what, and whether it was paid: one row for each order.';
 COMMENT ON COLUMN orders.id IS 'The id; the stream is order-<id>.';
@@ -41,7 +38,6 @@ CREATE TABLE order_lines (
     currency   TEXT,
     PRIMARY KEY (order_id, line)
 );
-CREATE INDEX order_lines_of_goods ON order_lines (goods_id, order_id);
 
 COMMENT ON TABLE order_lines IS 'What is ordered: one row for each line of an order.';
 COMMENT ON COLUMN order_lines.order_id IS 'The order.';

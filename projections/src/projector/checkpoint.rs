@@ -152,3 +152,15 @@ pub(super) async fn note_caught_up(connection: &mut PgConnection, build: Build) 
     .await
     .map(drop)
 }
+
+/// Notes that the tables of a build have their indexes. False when that is noted already; the transaction keeps others waiting.
+pub(super) async fn note_indexed(transaction: &mut PgConnection, build: Build) -> Result<bool, sqlx::Error> {
+    let noted = sqlx::query(
+        "UPDATE projections SET indexed = TRUE WHERE projection = $1 AND version = $2 AND NOT indexed",
+    )
+    .bind(build.projection.name())
+    .bind(build.version)
+    .execute(transaction)
+    .await?;
+    Ok(noted.rows_affected() > 0)
+}

@@ -1,12 +1,12 @@
 //! Sees to it that every build that this code can fold has its session, and that a build is shown once it has caught up. What
 //! it does is all in the catalogue: any number of them can be at work.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use factfold_schemas::kafka::Cluster;
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
-use super::session::Session;
+use super::{pace::Pace, session::Session};
 use crate::{
     Build, Error,
     catalogue::{BuildError, Catalogue, Entry},
@@ -19,6 +19,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Crew {
     cluster: Cluster,
     database_url: String,
+    pace: Arc<Pace>,
     catalogue: Option<Catalogue>,
     /// What ends a session when it is dropped.
     at_work: BTreeMap<Build, watch::Sender<()>>,
@@ -33,6 +34,7 @@ impl Crew {
         Self {
             cluster: cluster.clone(),
             database_url: database_url.to_owned(),
+            pace: Arc::new(Pace::new()),
             catalogue: None,
             at_work: BTreeMap::new(),
             sessions: JoinSet::new(),
@@ -109,7 +111,8 @@ impl Crew {
 
     fn begin(&mut self, build: Build) -> Result<(), Error> {
         let (stop, stopped) = watch::channel(());
-        let session = Session::new(build, &self.cluster, &self.database_url, stopped)?;
+        let session =
+            Session::new(build, &self.cluster, &self.database_url, Arc::clone(&self.pace), stopped)?;
         let runtime = Handle::current();
         self.sessions.spawn_blocking(move || (build, runtime.block_on(session.run())));
         self.at_work.insert(build, stop);

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use super::{
     batch::{Batch, Checkpoint},
     checkpoint::{self, Checkpoints},
-    source::Source,
+    source::{Size, Source},
     stop::Stop,
 };
 use crate::{Build, Error, Projection, command_outcomes, goods};
@@ -52,7 +52,7 @@ impl Floor {
             let of_goods = async {
                 for (batch, rows) in self.batches.iter().zip(&rows) {
                     let mut transaction = begin(&mut first, goods, namespace, batch).await?;
-                    goods::store(&mut transaction, rows).await?;
+                    goods::store(&mut transaction, rows.values(), |_| false).await?;
                     transaction.commit().await?;
                 }
                 Ok::<_, Stop>(())
@@ -98,7 +98,7 @@ fn read(cluster: &Cluster, records: usize) -> Result<Floor, Stop> {
     source.start(starts.clone())?;
     let (mut batches, mut read) = (Vec::new(), 0);
     while read < records {
-        let batch = source.gather()?;
+        let batch = source.gather(Size::FOLLOWING)?;
         if !batch.entries.is_empty() {
             source.committed(&batch);
             read += batch.entries.len();

@@ -6,14 +6,21 @@
 //! out of the checkpoint, never from a consumer group. So a projector can be killed at any moment, and two that run at
 //! once do no harm.
 //!
-//! [`crew`] sees to it that every build has its session. [`session`] is the loop, [`source`] the way records come in, [`batch`] what is folded at once, [`history`] what is
-//! checked of each record, [`checkpoint`] how far it has come; [`floor`] is what the bench compares all of it with.
+//! [`crew`] sees to it that every build has its session. [`session`] is the loop, [`catching_up`] the quicker one while much is to
+//! be folded, [`comparing`] what comes before the switch,
+//! [`pace`] who goes first; [`source`] is the way records come in, [`batch`] what is folded at once, [`history`] what is
+//! checked of each record, [`checkpoint`] how far it has come; [`floor`] and [`copying`] are what the bench
+//! compares all of it with.
 
 mod batch;
+pub(crate) mod catching_up;
 pub(crate) mod checkpoint;
+mod comparing;
+mod copying;
 mod crew;
 mod floor;
 mod history;
+pub(crate) mod pace;
 pub mod points;
 mod record;
 mod retry;
@@ -21,6 +28,7 @@ pub(crate) mod session;
 mod source;
 mod stop;
 
+pub use copying::copy;
 pub use floor::{Floor, Wrote};
 #[cfg(test)]
 pub(crate) use record::fixtures;

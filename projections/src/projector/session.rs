@@ -2,23 +2,26 @@
 //! in memory is dropped and the loop begins again at the checkpoint, so there is one way to start and no way to drift.
 
 use std::{
-    collections::BTreeMap,
     io,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use factfold_schemas::kafka::Cluster;
+use factfold_schemas::{kafka::Cluster, topics::Namespace};
 use fail::fail_point;
 use metrics::{counter, gauge, histogram};
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions, raw_sql};
 use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::{
     batch::{Batch, Checkpoint, Place},
-    checkpoint,
+    catching_up,
+    checkpoint::{self, Checkpoints},
+    comparing,
+    pace::Pace,
     retry::Backoff,
-    source::Source,
+    source::{Size, Source},
     stop::Stop,
 };
 use crate::{Build, Error, Projection, command_outcomes, goods, order_timeline, orders, users};
@@ -30,17 +33,19 @@ const DATABASE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the other is left alone where two projectors follow the same read model: who was too late steps aside.
 const STEP_ASIDE: Duration = Duration::from_secs(1);
 /// How often the lag is measured.
-const LAG_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const LAG_INTERVAL: Duration = Duration::from_secs(5);
 /// Within how many offsets of the end of the log a build has caught up: it comes no nearer under a steady load.
 const CAUGHT_UP_LAG: i64 = 5_000;
 /// The most trace parents that the span of a batch names.
 const TRACE_PARENTS_MAX: usize = 8;
 
 /// One build of a read model, being kept up to date.
+#[derive(Clone)]
 pub(crate) struct Session {
-    build: Build,
-    cluster: Cluster,
+    pub(super) build: Build,
+    pub(super) cluster: Cluster,
     database: PgConnectOptions,
+    pub(super) pace: Arc<Pace>,
     /// Closed when the work shall end.
     stopped: watch::Receiver<()>,
 }
@@ -50,10 +55,11 @@ impl Session {
         build: Build,
         cluster: &Cluster,
         database_url: &str,
+        pace: Arc<Pace>,
         stopped: watch::Receiver<()>,
     ) -> Result<Self, Error> {
         let database = build.options(database_url, &cluster.namespace)?;
-        Ok(Self { build, cluster: cluster.clone(), database, stopped })
+        Ok(Self { build, cluster: cluster.clone(), database, pace, stopped })
     }
 
     /// Folds until asked to stop, or until the log contradicts what was folded. Calls to Kafka block: this needs a thread.
@@ -89,7 +95,7 @@ impl Session {
         }
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.stopped.has_changed().is_err()
     }
 
@@ -98,16 +104,30 @@ impl Session {
         if self.is_stopped() {
             return Ok(());
         }
-        let mut database = in_time(PgConnection::connect_with(&self.database)).await?;
+        let mut database = self.connect().await?;
         let mut source = Source::connect(&self.cluster, self.build.projection)?;
         fail_point!("projector::connected");
-        self.resume(&mut database, &mut source).await?;
+        source.start(self.resume(&mut database, &source).await?)?;
         fail_point!("projector::resumed");
+        while source.lag()?.iter().map(|(_, lag)| lag).sum::<i64>() > catching_up::DISTANCE_MIN {
+            if !catching_up::until(self, source.ends()?, |_| {}).await? {
+                return Ok(());
+            }
+            backoff.reset();
+            source.start(checkpoint::load(&mut database, self.build).await?)?;
+        }
+        if !comparing::with_shown(self).await? {
+            return Ok(());
+        }
+        source.start(checkpoint::load(&mut database, self.build).await?)?;
+        self.make_indexes(&mut database).await?;
         tracing::debug!(projection.name = self.build.projection.name(), "following");
 
+        let mut pace = self.pace.following();
         let (mut written, mut measured, mut caught_up) = (Instant::now(), None::<Instant>, false);
         while !self.is_stopped() {
-            let batch = source.gather()?;
+            let batch = source.gather(Size::FOLLOWING)?;
+            pace.is_behind(Size::FOLLOWING.is_full(&batch));
             if !batch.entries.is_empty() || (!batch.moves.is_empty() && written.elapsed() >= MARKERS_INTERVAL)
             {
                 fail_point!("projector::gathered");
@@ -133,33 +153,12 @@ impl Session {
         Ok(in_time(database.close()).await?)
     }
 
-    /// Folds up to these offsets and no further; says of each batch how many records it had. False when it was told to stop.
-    pub(crate) async fn fold_until(
+    /// Reads the checkpoints, and checks that the log still has what lies behind them.
+    pub(super) async fn resume(
         &self,
-        bounds: BTreeMap<Place, i64>,
-        mut each: impl FnMut(usize),
-    ) -> Result<bool, Stop> {
-        let mut database = in_time(PgConnection::connect_with(&self.database)).await?;
-        let mut source = Source::connect(&self.cluster, self.build.projection)?;
-        self.resume(&mut database, &mut source).await?;
-        source.limit(bounds);
-        while !source.is_at_bounds() {
-            if self.is_stopped() {
-                return Ok(false);
-            }
-            let batch = source.gather()?;
-            if !batch.moves.is_empty() {
-                in_time(self.commit(&mut database, &batch)).await?;
-                source.committed(&batch);
-                each(batch.entries.len());
-            }
-        }
-        in_time(database.close()).await?;
-        Ok(true)
-    }
-
-    /// Reads the checkpoints, checks that the log still has what lies behind them, and begins there.
-    async fn resume(&self, database: &mut PgConnection, source: &mut Source) -> Result<(), Stop> {
+        database: &mut PgConnection,
+        source: &Source,
+    ) -> Result<Checkpoints, Stop> {
         // In this order: meanwhile another projector may go on, so the ends must be newer than what is compared with them.
         let known = checkpoint::load(database, self.build).await?;
         let extents = source.extents()?;
@@ -187,11 +186,23 @@ impl Session {
         checkpoint::create(database, self.build, &starts).await?;
         fail_point!("projector::checkpoints-made");
         checkpoint::note_failure(database, self.build, None).await?;
-        Ok(source.start(checkpoint::load(database, self.build).await?)?)
+        Ok(checkpoint::load(database, self.build).await?)
+    }
+
+    /// Makes the indexes of the tables, where they are not there yet: all rows at once take less than one by one.
+    async fn make_indexes(&self, database: &mut PgConnection) -> Result<(), Stop> {
+        let begun = Instant::now();
+        let mut transaction = database.begin().await?;
+        if checkpoint::note_indexed(&mut transaction, self.build).await? {
+            raw_sql(self.build.projection.indexes()).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            tracing::info!(build = %self.build, duration_ms = begun.elapsed().as_millis(), "indexed");
+        }
+        Ok(())
     }
 
     /// One batch, one transaction: the checkpoint first, then the rows.
-    async fn commit(&self, database: &mut PgConnection, batch: &Batch) -> Result<(), Stop> {
+    pub(super) async fn commit(&self, database: &mut PgConnection, batch: &Batch) -> Result<(), Stop> {
         let name = self.build.projection.name();
         let span = tracing::info_span!(
             "fold",
@@ -239,7 +250,7 @@ impl Session {
     }
 
     /// Measures how far it is behind, in all partitions together.
-    fn report_lag(&self, source: &Source) -> Result<i64, Stop> {
+    pub(super) fn report_lag(&self, source: &Source) -> Result<i64, Stop> {
         let lag = source.lag()?;
         let whole = lag.iter().map(|(_, lag)| lag).sum();
         self.report(lag.into_iter());
@@ -259,10 +270,18 @@ impl Session {
         }
     }
 
+    pub(super) fn namespace(&self) -> &Namespace {
+        &self.cluster.namespace
+    }
+
+    pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        in_time(PgConnection::connect_with(&self.database)).await
+    }
+
     /// So that whoever asks why it stands still is told. When that fails too, the log of this process still says it.
     async fn note_failure(&self, stop: &Stop) {
         let noted = async {
-            let mut database = in_time(PgConnection::connect_with(&self.database)).await?;
+            let mut database = self.connect().await?;
             checkpoint::note_failure(&mut database, self.build, Some(&stop.to_string())).await
         };
         if let Err(error) = noted.await {
@@ -272,7 +291,9 @@ impl Session {
 }
 
 /// What Postgres does, or the error that it took too long: a connection can die without a sign.
-async fn in_time<T, E: From<sqlx::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+pub(super) async fn in_time<T, E: From<sqlx::Error>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     match tokio::time::timeout(DATABASE_TIMEOUT, work).await {
         Ok(done) => done,
         Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into()),

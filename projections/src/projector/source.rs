@@ -25,10 +25,31 @@ use crate::{
     error::{Contradiction, Violation},
 };
 
-const RECORDS_MAX: usize = 5_000;
-const BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a call to Kafka may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How large batches are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    records_max: usize,
+    bytes_max: usize,
+    /// How long to wait for more where nothing more is here.
+    patience: Duration,
+}
+
+impl Size {
+    /// Whatever is there shows at once.
+    pub(super) const FOLLOWING: Self =
+        Self { records_max: 5_000, bytes_max: 8 * 1024 * 1024, patience: Duration::ZERO };
+    /// The more comes together, the fewer rows are written twice. Decoded it takes some four times the bytes.
+    pub(super) const CATCHING_UP: Self =
+        Self { records_max: 50_000, bytes_max: 16 * 1024 * 1024, patience: Duration::from_millis(20) };
+
+    /// Whether there is probably more than this batch could take.
+    pub(super) fn is_full(self, batch: &Batch) -> bool {
+        batch.entries.len() >= self.records_max
+    }
+}
+
 /// How long to wait for the first record: also how soon the loop sees that it shall stop.
 const FIRST_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long to wait when half a command is here, whose rest is on its way.
@@ -108,12 +129,12 @@ impl Source {
         Ok(())
     }
 
-    /// What is there now, up to a bound; when nothing is there, waits a moment for a first record.
-    pub(super) fn gather(&mut self) -> Result<Batch, Stop> {
+    /// What is there now, up to this size; when nothing is there, waits a moment for a first record.
+    pub(super) fn gather(&mut self, size: Size) -> Result<Batch, Stop> {
         let is_open = self.read.values().any(|entries| !entries.is_empty());
         let mut timeout = if is_open { REST_TIMEOUT } else { FIRST_TIMEOUT };
         let (mut records, mut bytes) = (0, 0);
-        while records < RECORDS_MAX && bytes < BYTES_MAX {
+        while records < size.records_max && bytes < size.bytes_max {
             let Some(message) = self.consumer.poll(timeout) else { break };
             let message = message?;
             records += 1;
@@ -122,7 +143,7 @@ impl Source {
                 let entry = decode(*topic, &message)?;
                 self.read.entry((*topic, message.partition())).or_default().push(entry);
             }
-            timeout = Duration::ZERO;
+            timeout = size.patience;
         }
         self.whole_commands()
     }
@@ -176,6 +197,14 @@ impl Source {
 
     /// How many offsets lie between what is folded and the end of what is committed, for each partition.
     pub(super) fn lag(&self) -> Result<Vec<(Place, i64)>, KafkaError> {
+        let ends = self.ends()?.into_iter();
+        Ok(ends
+            .filter_map(|(place, end)| Some((place, (end - self.checkpoints.get(&place)?.next).max(0))))
+            .collect())
+    }
+
+    /// Where what is committed ends, for each partition that it reads.
+    pub(super) fn ends(&self) -> Result<BTreeMap<Place, i64>, KafkaError> {
         let mut wanted = TopicPartitionList::new();
         for (name, topic) in &self.names {
             for (_, partition) in self.checkpoints.keys().filter(|(t, _)| t == topic) {
@@ -183,12 +212,10 @@ impl Source {
             }
         }
         let ends = self.consumer.offsets_for_times(wanted, CALL_TIMEOUT)?;
-        let lag = ends.elements().into_iter().filter_map(|end| {
-            let (topic, offset) = (self.names.get(end.topic())?, end.offset().to_raw()?);
-            let place = (*topic, end.partition());
-            Some((place, (offset - self.checkpoints.get(&place)?.next).max(0)))
+        let ends = ends.elements().into_iter().filter_map(|end| {
+            Some(((*self.names.get(end.topic())?, end.partition()), end.offset().to_raw()?))
         });
-        Ok(lag.collect())
+        Ok(ends.collect())
     }
 }
 

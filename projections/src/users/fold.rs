@@ -1,6 +1,6 @@
 //! Users, folded from the events of their accounts. What happens to addresses is for the decider.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use factfold_schemas::{
     codec::Named as _,
@@ -10,13 +10,13 @@ use factfold_schemas::{
     record::Recorded,
     users::{Event, RegistrationStarted, ShownSession, Status, User},
 };
-use sqlx::{PgConnection, types::Json};
+use sqlx::PgConnection;
 
 use super::query::{self, UserRow};
 use crate::{
     error::{Contradiction, Violation},
-    postgres::Time,
     projector::Stop,
+    table::{Jsonb, Table},
 };
 
 /// The users that are being folded.
@@ -32,10 +32,11 @@ pub(crate) async fn write<'a>(
     ids.dedup();
     let loaded = query::load(&mut *connection, &ids).await?;
     let mut rows: Rows = loaded.into_iter().map(|row| (row.user.id, row)).collect();
+    let known: BTreeSet<_> = rows.keys().copied().collect();
     for (at, event) in events {
         apply(&mut rows, at, event)?;
     }
-    Ok(store(connection, &rows).await?)
+    Ok(store(connection, &rows, |row| !known.contains(&row.user.id)).await?)
 }
 
 /// One event, which lies there.
@@ -142,51 +143,37 @@ fn forget(row: &mut UserRow) {
     (row.user.email, row.user.name) = (None, None);
 }
 
-/// Writes these rows.
-async fn store(connection: &mut PgConnection, rows: &Rows) -> Result<(), sqlx::Error> {
-    fn column<T>(rows: &Rows, of: impl Fn(&UserRow) -> T) -> Vec<T> {
-        rows.values().map(of).collect()
-    }
+/// Writes these rows, of which some are new.
+async fn store(
+    connection: &mut PgConnection,
+    rows: &Rows,
+    is_new: impl Fn(&UserRow) -> bool,
+) -> Result<(), sqlx::Error> {
     let text = |of: &Option<Personal>| of.as_ref().map(|text| text.as_str().to_owned());
     // UNNEST would take arrays of different lengths apart: a row's roles go as one text.
     let roles = |row: &UserRow| row.user.roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    sqlx::query(
-        "INSERT INTO users (id, version, created_at, updated_at, status, email_id, email, name, roles, sessions, failure)
-         SELECT id, version, created_at, updated_at, status, email_id, email, name,
-                array_remove(string_to_array(roles, ','), ''), sessions, failure
-         FROM UNNEST($1::UUID[], $2::BIGINT[], $3::TIMESTAMPTZ[], $4::TIMESTAMPTZ[], $5::TEXT[], $6::UUID[],
-                     $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::JSONB[], $11::TEXT[])
-              AS rows (id, version, created_at, updated_at, status, email_id, email, name, roles, sessions, failure)
-         ON CONFLICT (id) DO UPDATE SET
-             version = EXCLUDED.version, updated_at = EXCLUDED.updated_at, status = EXCLUDED.status,
-             email = EXCLUDED.email, name = EXCLUDED.name, roles = EXCLUDED.roles, sessions = EXCLUDED.sessions,
-             failure = EXCLUDED.failure",
-    )
-    .bind(column(rows, |row| row.user.id.uuid()))
-    .bind(column(rows, |row| row.user.version.cast_signed()))
-    .bind(column(rows, |row| Time(row.user.created_at)))
-    .bind(column(rows, |row| Time(row.user.updated_at)))
-    .bind(column(rows, |row| row.user.status.to_string()))
-    .bind(column(rows, |row| row.email_id.uuid()))
-    .bind(column(rows, |row| text(&row.user.email)))
-    .bind(column(rows, |row| text(&row.user.name)))
-    .bind(column(rows, roles))
-    .bind(column(rows, |row| Json(row.user.sessions.clone())))
-    .bind(column(rows, |row| row.failure.map(|failure| failure.to_string())))
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query(
-        "INSERT INTO _credentials (user_id, password_hash, password_number)
-         SELECT * FROM UNNEST($1::UUID[], $2::TEXT[], $3::INTEGER[])
-         ON CONFLICT (user_id) DO UPDATE SET
-             password_hash = EXCLUDED.password_hash, password_number = EXCLUDED.password_number",
-    )
-    .bind(column(rows, |row| row.user.id.uuid()))
-    .bind(column(rows, |row| row.password_hash.clone()))
-    .bind(column(rows, |row| row.password_number.cast_signed()))
-    .execute(connection)
-    .await
-    .map(drop)
+    let sessions =
+        |row: &UserRow| serde_json::to_string(&row.user.sessions).expect("sessions are plain data");
+    Table::of("users", rows.values())
+        .key("id", |row| row.user.id.uuid())
+        .column("version", |row| row.user.version.cast_signed())
+        .column("created_at", |row| row.user.created_at)
+        .column("updated_at", |row| row.user.updated_at)
+        .column("status", |row| row.user.status.to_string())
+        .column("email_id", |row| row.email_id.uuid())
+        .column("email", |row| text(&row.user.email))
+        .column("name", |row| text(&row.user.name))
+        .made("roles", "array_remove(string_to_array(roles, ','), '')", roles)
+        .column("sessions", |row| Jsonb(sessions(row)))
+        .column("failure", |row| row.failure.map(|failure| failure.to_string()))
+        .upsert(connection, &is_new)
+        .await?;
+    Table::of("_credentials", rows.values())
+        .key("user_id", |row| row.user.id.uuid())
+        .column("password_hash", |row| row.password_hash.clone())
+        .column("password_number", |row| row.password_number.cast_signed())
+        .upsert(connection, &is_new)
+        .await
 }
 
 #[cfg(test)]

@@ -11,9 +11,6 @@ CREATE TABLE users (
     sessions   JSONB NOT NULL,
     failure    TEXT
 );
-CREATE INDEX users_newest ON users (created_at, id);
--- At most one account holds an address; but accounts come from several partitions, and the next holder can be read first.
-CREATE INDEX users_by_email ON users (email_id) WHERE status = 'active';
 
 COMMENT ON TABLE users IS 'Who there is: one row for each account, also for those that came to nothing.';
 COMMENT ON COLUMN users.id IS 'The id; the stream is user-<id>.';

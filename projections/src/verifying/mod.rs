@@ -5,20 +5,20 @@
 //! snapshot has exactly the rows of its checkpoints. The other build is folded exactly as far. It must never write to what is
 //! shown.
 
-mod compare;
+pub(crate) mod compare;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use factfold_schemas::{kafka::Cluster, topics::Topic};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::sync::watch;
 
-pub use self::compare::Difference;
+pub use self::compare::{Comparison, Difference, Found};
 use crate::{
     Build, Error, Projection,
     catalogue::{BuildError, Catalogue, OF_NOBODY},
-    postgres::required,
-    projector::session::Session,
+    postgres::{connect_options, required},
+    projector::{catching_up, pace::Pace, session::Session},
 };
 
 /// The most differences that are told; all are counted.
@@ -31,12 +31,8 @@ pub struct Verified {
     pub build: Build,
     /// Up to where: the next offset of each partition.
     pub positions: Vec<(Topic, i32, i64)>,
-    /// How many rows were compared.
-    pub rows: u64,
-    /// How many differ.
-    pub different: u64,
-    /// The first of those.
-    pub differences: Vec<Difference>,
+    /// What was found.
+    pub found: Found,
 }
 
 /// Folds this read model again, and compares it with what is shown. `each` hears of every batch how many records it had.
@@ -49,7 +45,7 @@ pub async fn verify(
     database_url: &str,
     projection: Projection,
     stopped: watch::Receiver<()>,
-    each: impl FnMut(usize),
+    each: impl Fn(usize) + Clone + Send + Sync + 'static,
 ) -> Result<Option<Verified>, Error> {
     let mut catalogue = Catalogue::open(cluster, database_url).await?;
     // Two at once would clear each other away.
@@ -66,18 +62,19 @@ async fn fold_and_compare(
     database_url: &str,
     own: Build,
     stopped: watch::Receiver<()>,
-    mut each: impl FnMut(usize),
+    each: impl Fn(usize) + Clone + Send + Sync + 'static,
 ) -> Result<Option<Verified>, Error> {
     let projection = own.projection;
-    let session = Session::new(own, cluster, database_url, stopped)?;
+    let session = Session::new(own, cluster, database_url, Arc::new(Pace::new()), stopped)?;
     let stop = |stop: crate::projector::Stop| stop.into_error(projection);
     // Nearly all of it without a snapshot: one that lives for long keeps Postgres from clearing up.
-    let (nearly, _) = shown(cluster, database_url, projection).await?;
-    if !session.fold_until(nearly.bounds, &mut each).await.map_err(stop)? {
+    let options = connect_options(database_url, &cluster.namespace)?;
+    let (nearly, _) = shown(PgConnection::connect_with(&options).await?, projection).await?;
+    if !catching_up::until(&session, nearly.bounds, each.clone()).await.map_err(stop)? {
         return Ok(None);
     }
-    let (shown, mut snapshot) = shown(cluster, database_url, projection).await?;
-    if !session.fold_until(shown.bounds.clone(), &mut each).await.map_err(stop)? {
+    let (shown, mut snapshot) = shown(PgConnection::connect_with(&options).await?, projection).await?;
+    if !catching_up::until(&session, shown.bounds.clone(), each).await.map_err(stop)? {
         return Ok(None);
     }
     let mut folded = PgConnection::connect_with(&own.options(database_url, &cluster.namespace)?).await?;
@@ -93,26 +90,21 @@ async fn fold_and_compare(
             .into_iter()
             .map(|((topic, partition), next)| (topic, partition, next))
             .collect(),
-        rows: found.rows,
-        different: found.different,
-        differences: found.differences,
+        found,
     }))
 }
 
 /// The build that is shown, and where it is.
-struct Shown {
-    build: Build,
-    bounds: BTreeMap<(Topic, i32), i64>,
+pub(crate) struct Shown {
+    pub(crate) build: Build,
+    pub(crate) bounds: BTreeMap<(Topic, i32), i64>,
 }
 
-/// What is shown, and a connection that sees it as it is now, for as long as it is open.
-async fn shown(
-    cluster: &Cluster,
-    database_url: &str,
+/// What is shown, and the connection, which sees it as it is now for as long as it is open.
+pub(crate) async fn shown(
+    mut connection: PgConnection,
     projection: Projection,
-) -> Result<(Shown, PgConnection), Error> {
-    let options = crate::postgres::connect_options(database_url, &cluster.namespace)?;
-    let mut connection = PgConnection::connect_with(&options).await?;
+) -> Result<(Shown, PgConnection), sqlx::Error> {
     sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut connection).await?;
     let rows = sqlx::query(
         "SELECT version, topic, partition, next_offset

@@ -5,11 +5,15 @@ use std::{
     time::Duration,
 };
 
-use factfold_projections::{Build, BuildEntry, BuildError, Catalogue, Projection, ReadSide, migrate};
-use factfold_schemas::ids::GoodsId;
+use factfold_projections::{
+    Build, BuildEntry, BuildError, Catalogue, Difference, Projection, ReadSide, migrate,
+};
+use factfold_schemas::{goods, ids::GoodsId, position::Position, topics::Service};
+use serde_json::json;
+use sqlx::AssertSqlSafe;
 use tokio::time::{Instant, sleep};
 
-use crate::world::{PATIENCE, World, goods_added, stock_adjusted};
+use crate::world::{PARTITIONS, PATIENCE, World, goods_added, goods_events, home, stock_adjusted};
 
 fn goods(version: i32) -> Build {
     Build { projection: Projection::Goods, version }
@@ -162,5 +166,74 @@ async fn another_fold_is_built_beside_what_is_shown() {
     // Nobody goes on with the old one here, so there is no way back to it.
     let refused = catalogue.switch(goods(1)).await;
     assert!(matches!(refused, Err(BuildError::Behind(_))), "{refused:?}");
+    projecting.stop().await.expect("nothing went wrong");
+}
+
+/// What differs from what was shown is noted before the build takes its place: somebody wants to look at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_is_compared_with_the_one_before_it_takes_its_place() {
+    let world = World::new().await;
+    let (reads, projecting) = (world.read_side().await, world.project());
+    let mut catalogue = world.catalogue().await;
+    let [right, altered] = [(); 2].map(|()| GoodsId::generate());
+    for id in [right, altered] {
+        let last = world.decide_goods(id, 1, vec![goods_added(7)]).await;
+        world.see(&reads, Projection::Goods, last).await;
+    }
+    until(&mut catalogue, goods(1), |entry| entry.caught_up_at.is_some()).await;
+    assert_eq!(find(&mut catalogue, goods(1)).await.expect("it is there").comparison, None);
+    let alter = format!("UPDATE {}_goods_1.goods SET stock = 999 WHERE id = '{altered}'", world.schema());
+    let mut database = world.database().await;
+    sqlx::query(AssertSqlSafe(alter)).execute(&mut database).await.expect("altered");
+
+    for (version, different) in [(2, 1), (3, 0)] {
+        catalogue.rebuild(Projection::Goods).await.expect("a build");
+        until(&mut catalogue, goods(version), |entry| entry.current).await;
+        let entry = find(&mut catalogue, goods(version)).await.expect("it is there");
+        let comparison = entry.comparison.expect("it was compared");
+        assert_eq!(comparison.with, version - 1);
+        let found = comparison.found.expect("they were at one position");
+        assert_eq!((found.rows, found.different), (2, different), "{found:?}");
+        for difference in found.differences {
+            assert_eq!(difference.key["id"], json!(altered));
+            let Difference { column, folded, shown, .. } = difference;
+            assert_eq!((column.as_deref(), folded, shown), (Some("stock"), Some(json!(7)), Some(json!(999))));
+        }
+    }
+    projecting.stop().await.expect("nothing went wrong");
+}
+
+/// More than is folded one by one: it comes in lanes, by COPY, and the indexes in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_history_is_folded_in_lanes() {
+    const GOODS: i64 = 30_000;
+    let world = World::new().await;
+    let ids: Vec<GoodsId> = (0..GOODS).map(|_| GoodsId::generate()).collect();
+    let mut decided = [0; PARTITIONS as usize];
+    let mut events = |version, event: &dyn Fn(i64) -> goods::Event| {
+        let all = (0..GOODS).zip(&ids).flat_map(|(number, id)| {
+            let partition = home(&id.stream());
+            let next = &mut decided[partition.unsigned_abs() as usize];
+            *next += 1;
+            let at = Position::new(Service::Goods.commands(), partition, *next);
+            goods_events(*id, version, at, vec![event(number)])
+        });
+        all.collect::<Vec<_>>()
+    };
+    world.commit_many(&events(1, &goods_added)).await;
+    world.commit_many(&events(2, &|number| stock_adjusted(1, number + 1))).await;
+
+    let projecting = world.project();
+    let mut catalogue = world.catalogue().await;
+    until(&mut catalogue, goods(1), |entry| entry.caught_up_at.is_some()).await;
+    let mut database = world.database().await;
+    let totals = format!("SELECT count(*), sum(stock)::BIGINT, max(version) FROM {}.goods", world.schema());
+    let totals: (i64, i64, i64) =
+        sqlx::query_as(AssertSqlSafe(totals)).fetch_one(&mut database).await.expect("totals");
+    assert_eq!(totals, (GOODS, GOODS * (GOODS + 1) / 2, 2));
+    let indexes = format!("SELECT count(*) FROM pg_indexes WHERE schemaname = '{}_goods_1'", world.schema());
+    let indexes: i64 =
+        sqlx::query_scalar(AssertSqlSafe(indexes)).fetch_one(&mut database).await.expect("indexes");
+    assert_eq!(indexes, 2, "the key's, and the one for lists");
     projecting.stop().await.expect("nothing went wrong");
 }

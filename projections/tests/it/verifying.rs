@@ -29,7 +29,7 @@ async fn every_row_that_is_not_what_happened_is_named() {
         world.decide_order(OrderId::generate(), 1, vec![order_created(UserId::generate(), &[right])]).await;
     world.see(&reads, Projection::Orders, tea).await;
     for projection in Projection::ALL {
-        let sound = verified(&world, projection).await;
+        let sound = verified(&world, projection).await.found;
         assert_eq!((sound.different, sound.differences.as_slice()), (0, [].as_slice()), "{projection}");
         assert!(sound.rows > 0 || projection == Projection::Users, "{projection}");
     }
@@ -47,7 +47,7 @@ async fn every_row_that_is_not_what_happened_is_named() {
     ] {
         sqlx::query(AssertSqlSafe(statement)).execute(&mut database).await.expect("altered");
     }
-    let found = verified(&world, Projection::Goods).await;
+    let found = verified(&world, Projection::Goods).await.found;
     assert_eq!((found.rows, found.different), (4, 3), "{found:?}");
     let of = |id: GoodsId| {
         found.differences.iter().find(|other| other.key["id"] == json!(id)).expect("it is named")
@@ -84,7 +84,7 @@ async fn what_goes_on_meanwhile_is_no_difference() {
         for _ in 0..5 {
             for projection in [Projection::Goods, Projection::CommandOutcomes] {
                 let found = verified(&world, projection).await;
-                assert_eq!(found.different, 0, "{found:?}");
+                assert_eq!(found.found.different, 0, "{found:?}");
             }
         }
     };

@@ -102,6 +102,16 @@ impl World {
         self.worker.commit_transaction(PATIENCE).expect("a commit");
     }
 
+    /// Writes many records in one transaction.
+    pub(crate) async fn commit_many(&self, records: &[(Topic, i32, Outgoing)]) {
+        self.worker.begin_transaction().expect("a transaction");
+        let sent = records
+            .iter()
+            .map(|(topic, partition, record)| send(&self.worker, &self.cluster, *topic, *partition, record));
+        futures::future::join_all(sent).await;
+        self.worker.commit_transaction(PATIENCE).expect("a commit");
+    }
+
     /// Writes these records in a transaction that comes to nothing.
     pub(crate) async fn abort(&self, records: &[(Topic, i32, Outgoing)]) {
         self.write(records).await;

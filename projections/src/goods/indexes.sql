@@ -1,0 +1,1 @@
+CREATE INDEX goods_newest ON goods (created_at, id);
