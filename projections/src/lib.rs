@@ -25,6 +25,7 @@ mod postgres;
 mod projection;
 mod projector;
 mod read_side;
+mod sales_by_day;
 mod table;
 mod tickets;
 mod users;

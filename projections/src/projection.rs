@@ -2,7 +2,7 @@
 
 use factfold_schemas::topics::{Service, Topic, TopicKind};
 
-use crate::{command_outcomes, goods, order_timeline, orders, users};
+use crate::{command_outcomes, goods, order_timeline, orders, sales_by_day, users};
 
 /// A read model.
 #[derive(
@@ -27,6 +27,8 @@ pub enum Projection {
     Orders,
     /// What happened to each order.
     OrderTimeline,
+    /// What was sold on each day.
+    SalesByDay,
     /// Who there is.
     Users,
     /// What became of each command.
@@ -35,10 +37,16 @@ pub enum Projection {
 
 impl Projection {
     /// All read models.
-    pub const ALL: [Self; 5] =
-        [Self::Goods, Self::Orders, Self::OrderTimeline, Self::Users, Self::CommandOutcomes];
+    pub const ALL: [Self; 6] = [
+        Self::Goods,
+        Self::Orders,
+        Self::OrderTimeline,
+        Self::SalesByDay,
+        Self::Users,
+        Self::CommandOutcomes,
+    ];
 
-    /// `goods`, `orders`, `order_timeline`, `users`, `command_outcomes`.
+    /// `goods`, `orders`, `order_timeline`, `sales_by_day`, `users`, `command_outcomes`.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -46,7 +54,7 @@ impl Projection {
     /// The number of its fold and its tables, 1 or more: raise it when either changes, and the next start builds it anew, beside.
     pub const fn fold(self) -> i32 {
         match self {
-            Self::Goods | Self::Orders | Self::OrderTimeline | Self::Users => 1,
+            Self::Goods | Self::Orders | Self::OrderTimeline | Self::SalesByDay | Self::Users => 1,
             Self::CommandOutcomes => 2,
         }
     }
@@ -55,7 +63,7 @@ impl Projection {
     pub fn topics(self) -> Vec<Topic> {
         match self {
             Self::Goods => vec![Service::Goods.events()],
-            Self::Orders | Self::OrderTimeline => vec![Service::Orders.events()],
+            Self::Orders | Self::OrderTimeline | Self::SalesByDay => vec![Service::Orders.events()],
             Self::Users => vec![Service::Users.events()],
             Self::CommandOutcomes => Topic::all()
                 .filter(|topic| matches!(topic.kind, TopicKind::Events | TopicKind::Outcomes))
@@ -74,6 +82,7 @@ impl Projection {
             Self::Goods => goods::TABLES,
             Self::Orders => orders::TABLES,
             Self::OrderTimeline => order_timeline::TABLES,
+            Self::SalesByDay => sales_by_day::TABLES,
             Self::Users => users::TABLES,
             Self::CommandOutcomes => command_outcomes::TABLES,
         }
@@ -84,7 +93,7 @@ impl Projection {
         match self {
             Self::Goods => goods::INDEXES,
             Self::Orders => orders::INDEXES,
-            Self::OrderTimeline => "",
+            Self::OrderTimeline | Self::SalesByDay => "",
             Self::Users => users::INDEXES,
             Self::CommandOutcomes => command_outcomes::INDEXES,
         }

@@ -98,8 +98,8 @@ struct Column {
     is_key: bool,
     /// How its values are made of what is handed over, where they are not the same.
     made: Option<&'static str>,
-    /// What becomes of it when the row is there already, where the new value does not simply take its place.
-    merged: Option<&'static str>,
+    /// Whether it is added to what is there.
+    is_sum: bool,
     /// Each value with its length before it.
     cells: Vec<u8>,
     /// Where each of them ends.
@@ -132,9 +132,9 @@ impl<'r, R> Table<'r, R> {
         self.with(Column { made: Some(made), ..Column::new::<T>(name) }, value)
     }
 
-    /// A column to whose value the new one is added when the row is there already.
-    pub(crate) fn sum(self, name: &'static str, sum: &'static str, value: impl Fn(&'r R) -> i64) -> Self {
-        self.with(Column { merged: Some(sum), ..Column::new::<i64>(name) }, value)
+    /// A number to which the new one is added when the row is there already.
+    pub(crate) fn sum(self, name: &'static str, value: impl Fn(&'r R) -> i64) -> Self {
+        self.with(Column { is_sum: true, ..Column::new::<i64>(name) }, value)
     }
 
     fn with<T: Cell>(mut self, mut column: Column, value: impl Fn(&'r R) -> T) -> Self {
@@ -173,10 +173,11 @@ impl<'r, R> Table<'r, R> {
             self.columns.iter().filter_map(of).collect::<Vec<_>>().join(", ")
         };
         let key = names(&|column| column.is_key.then(|| column.name.to_owned()));
-        let others = names(&|Column { name, is_key, merged, .. }| match merged {
-            _ if *is_key => None,
-            Some(merged) => Some(format!("{name} = {merged}")),
-            None => Some(format!("{name} = EXCLUDED.{name}")),
+        let table = self.name;
+        let others = names(&|Column { name, is_key, is_sum, .. }| match (is_key, is_sum) {
+            (true, _) => None,
+            (false, true) => Some(format!("{name} = {table}.{name} + EXCLUDED.{name}")),
+            (false, false) => Some(format!("{name} = EXCLUDED.{name}")),
         });
         self.unnest(connection, &rest, &format!("ON CONFLICT ({key}) DO UPDATE SET {others}")).await
     }
@@ -242,7 +243,7 @@ impl<'r, R> Table<'r, R> {
 impl Column {
     fn new<T: Cell>(name: &'static str) -> Self {
         let (cells, ends) = (Vec::new(), Vec::new());
-        Self { name, of: T::TYPE, is_key: false, made: None, merged: None, cells, ends }
+        Self { name, of: T::TYPE, is_key: false, made: None, is_sum: false, cells, ends }
     }
 
     fn push(&mut self, value: &impl Cell) {

@@ -24,7 +24,7 @@ use super::{
     source::{Size, Source},
     stop::Stop,
 };
-use crate::{Build, Error, Projection, command_outcomes, goods, order_timeline, orders, users};
+use crate::{Build, Error, Projection, command_outcomes, goods, order_timeline, orders, sales_by_day, users};
 
 /// How often an idle read model writes down that it has passed markers, which hold no records.
 const MARKERS_INTERVAL: Duration = Duration::from_secs(1);
@@ -243,6 +243,7 @@ impl Session {
         match self.build.projection {
             Projection::Goods => goods::write(transaction, batch.goods()).await,
             Projection::Orders => orders::write(transaction, batch.orders()).await,
+            Projection::SalesByDay => sales_by_day::write(transaction, batch.orders()).await,
             Projection::Users => users::write(transaction, batch.users()).await,
             Projection::OrderTimeline => order_timeline::write(transaction, batch.orders()).await,
             Projection::CommandOutcomes => command_outcomes::write(transaction, &batch.entries).await,

@@ -30,7 +30,7 @@ async fn find(catalogue: &mut Catalogue, build: Build) -> Option<BuildEntry> {
 }
 
 /// Waits until this is true of the build.
-async fn until(catalogue: &mut Catalogue, build: Build, is_so: impl Fn(&BuildEntry) -> bool) {
+pub(crate) async fn until(catalogue: &mut Catalogue, build: Build, is_so: impl Fn(&BuildEntry) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let entry = find(catalogue, build).await.expect("it is there");

@@ -7,6 +7,7 @@ mod migrating;
 mod projecting;
 mod reading;
 mod refusing;
+mod sales;
 mod verifying;
 mod waiting;
 mod world;
