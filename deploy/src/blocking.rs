@@ -5,7 +5,10 @@ use std::{thread, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use factfold_projections::log_reader::Stop;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use crate::{failure::Failure, shutdown::Shutdown};
 
@@ -33,6 +36,19 @@ pub async fn run<T: Send + 'static>(
         }
     };
     ended.map_err(|_| Failure::Refused(anyhow!("the command has panicked: please report it")))?
+}
+
+/// Waits for work that ends in order, at its next step, once nobody holds `going_on` any more; Ctrl-C lets it go.
+pub async fn unless_interrupted<T>(going_on: watch::Sender<()>, work: impl Future<Output = T>) -> T {
+    let interrupt = async {
+        let _ = tokio::signal::ctrl_c().await;
+        drop(going_on);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        done = work => done,
+        () = interrupt => unreachable!("it never ends"),
+    }
 }
 
 /// Somebody stopped the command before it was done.

@@ -28,6 +28,8 @@ const LOOK_REST: Duration = Duration::from_millis(10);
 
 /// The fold of builds that no projector goes on with: they are made to be compared.
 pub const OF_NOBODY: i32 = 0;
+/// The fold of builds that were folded up to one moment, and stay there.
+pub const OF_THE_PAST: i32 = -1;
 
 /// A build, as the catalogue has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,20 +115,67 @@ impl Catalogue {
 
     /// Makes a build that nobody sees and no projector goes on with.
     pub(crate) async fn make_unseen(&mut self, projection: Projection) -> Result<Build, Error> {
+        self.make(projection, OF_NOBODY).await
+    }
+
+    /// Makes a build for one moment.
+    pub(crate) async fn make_of_the_past(&mut self, projection: Projection) -> Result<Build, Error> {
+        self.make(projection, OF_THE_PAST).await
+    }
+
+    async fn make(&mut self, projection: Projection, fold: i32) -> Result<Build, Error> {
         let mut transaction = self.connection.begin().await?;
         lock(&mut transaction).await?;
-        let build = make(&mut transaction, projection, OF_NOBODY, &self.namespace).await?;
+        let build = make(&mut transaction, projection, fold, &self.namespace).await?;
         Ok(transaction.commit().await.map(|()| build)?)
     }
 
-    /// Waits until nobody else verifies this read model; the place is given back when this is dropped.
-    pub(crate) async fn wait_to_verify(&mut self, projection: Projection) -> Result<(), Error> {
-        sqlx::query("SELECT pg_advisory_lock(hashtextextended('factfold verify ' || $1 || ' ' || $2, 0))")
+    /// Waits until nobody else in this namespace does what has this name; the turn is given back when this is dropped.
+    pub(crate) async fn wait_for_turn(&mut self, name: &str) -> Result<(), Error> {
+        sqlx::query("SELECT pg_advisory_lock(hashtextextended($1 || ': ' || $2, 0))")
             .bind(self.namespace.schema())
-            .bind(projection.name())
+            .bind(name)
             .execute(&mut self.connection)
             .await?;
         Ok(())
+    }
+
+    /// The builds of the past that were not used for so many hours, and the longest unused of those that are more than so many
+    /// bytes together.
+    pub(crate) async fn unused_past(&mut self, hours: i32, bytes_max: i64) -> Result<Vec<Build>, Error> {
+        let rows = sqlx::query(
+            "SELECT projection, version FROM (
+                 SELECT projection, version, used_at, row_number() OVER latest AS place, sum(bytes) OVER latest AS bytes
+                 FROM projections, LATERAL (
+                     SELECT COALESCE(sum(pg_total_relation_size(c.oid)), 0) AS bytes
+                     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     WHERE c.relkind = 'r' AND n.nspname = current_schema() || '_' || projection || '_' || version
+                 ) AS size
+                 WHERE fold = $1
+                 WINDOW latest AS (ORDER BY used_at DESC, version DESC ROWS UNBOUNDED PRECEDING)
+             ) AS past
+             WHERE used_at < now() - make_interval(hours => $2) OR (place > 1 AND bytes > $3)",
+        );
+        let rows = rows.bind(OF_THE_PAST).bind(hours).bind(bytes_max).fetch_all(&mut self.connection).await?;
+        Ok(rows.iter().filter_map(|row| Build::of(row).transpose()).collect::<Result<_, _>>()?)
+    }
+
+    /// Throws a build of the past away, unless somebody looks at it.
+    pub(crate) async fn drop_unless_used(&mut self, build: Build) -> Result<bool, BuildError> {
+        let schema = build.schema(&self.namespace);
+        let is_free: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended($1, 0))")
+            .bind(&schema)
+            .fetch_one(&mut self.connection)
+            .await?;
+        if is_free {
+            let dropped = self.drop_build(build).await;
+            sqlx::query("SELECT pg_advisory_unlock(hashtextextended($1, 0))")
+                .bind(&schema)
+                .execute(&mut self.connection)
+                .await?;
+            dropped?;
+        }
+        Ok(is_free)
     }
 
     /// Leaves a build alone, or no more.
@@ -182,7 +231,7 @@ impl Catalogue {
         lock(&mut transaction).await?;
         let entries = entries(&mut transaction).await?;
         // One that no projector goes on with would grow old before its readers.
-        let entry = entries.iter().find(|entry| entry.build == build && entry.fold != OF_NOBODY);
+        let entry = entries.iter().find(|entry| entry.build == build && entry.fold > OF_NOBODY);
         if entry.ok_or(BuildError::NoBuild(build))?.current {
             return Ok(());
         }
@@ -286,7 +335,7 @@ pub(crate) async fn make(
         .bind(projection.name())
         .bind(version)
         .bind(fold)
-        .bind(fold != OF_NOBODY)
+        .bind(fold > OF_NOBODY)
         .execute(&mut *transaction)
         .await?;
     let own = format!("CREATE SCHEMA {schema}; SET LOCAL search_path TO {schema}");

@@ -88,6 +88,11 @@ impl Projection {
         }
     }
 
+    /// The names of its tables; those that begin with `_` are not for analysts.
+    pub fn table_names(self) -> impl Iterator<Item = &'static str> {
+        self.tables().lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split(' ').next())
+    }
+
     /// The statements that make their indexes, but for those of their keys.
     pub(crate) const fn indexes(self) -> &'static str {
         match self {

@@ -2,6 +2,7 @@
 //! library, and prints; it must never hold logic that another command would need.
 
 mod arguments;
+mod as_of;
 mod bench;
 mod config;
 mod dead_letters;
@@ -60,6 +61,7 @@ enum Command {
     Topics(Within<topics::Args>),
     DeadLetters(dead_letters::Args),
     Projections(Within<projections::Args>),
+    AsOf(Within<as_of::Args>),
     Verify(Within<verify::Args>),
     Psql(Within<psql::Args>),
     Doctor(Within<doctor::Args>),
@@ -136,6 +138,10 @@ impl Cli {
             Command::Projections(within) => {
                 let (args, data) = within.split(before)?;
                 projections::run(args, data).await
+            }
+            Command::AsOf(within) => {
+                let (args, data) = within.split(before)?;
+                as_of::run(args, data).await
             }
             Command::Verify(within) => {
                 let (args, data) = within.split(before)?;

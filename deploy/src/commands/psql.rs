@@ -35,20 +35,25 @@ pub(super) struct Args {
 /// Becomes psql; comes back only where that cannot be.
 pub(super) fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> {
     let system = System::find(data, &args.flags)?;
-    let schema = system.cluster()?.namespace.schema();
-    let (url, password) = split(system.database()?);
+    let mut psql = shell(system.database()?, &system.cluster()?.namespace.schema())?;
+    let error = psql.args(args.more).exec();
+    Err(Failure::OutOfReach(anyhow!("{} does not start: {error}", psql.get_program().display())))
+}
+
+/// psql on this database, where unqualified names lead to these schemas, as somebody who only looks.
+pub(super) fn shell(url: &str, search_path: &str) -> Result<Command, Failure> {
+    let (url, password) = split(url);
     let program =
         program().context("psql is not found: install PostgreSQL's client").map_err(Failure::OutOfReach)?;
     let mut psql = Command::new(&program);
     let options =
-        format!("-c search_path={schema} -c role=factfold_reader -c default_transaction_read_only=on");
+        format!("-c search_path={search_path} -c role=factfold_reader -c default_transaction_read_only=on");
     // What stands in the arguments everybody on this machine can read.
-    psql.arg(url).args(args.more).env("PGOPTIONS", options).env("PGAPPNAME", "factfold psql");
+    psql.arg(url).env("PGOPTIONS", options).env("PGAPPNAME", "factfold psql");
     if let Some(password) = password {
         psql.env("PGPASSWORD", password);
     }
-    let error = psql.exec();
-    Err(Failure::OutOfReach(anyhow!("{} does not start: {error}", program.display())))
+    Ok(psql)
 }
 
 /// The URL without its password, and the password.

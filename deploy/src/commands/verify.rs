@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use super::arguments;
 use crate::{
-    blocking::interrupted,
+    blocking::{interrupted, unless_interrupted},
     console::notice,
     data_dir::DataDir,
     failure::Failure,
@@ -106,16 +106,7 @@ async fn of(projection: Projection, cluster: &Cluster, url: &str, log: &Log) -> 
     let counted = bar.clone();
     let each = move |records| counted.inc(records as u64);
     let verifying = verify(cluster, url, projection, stopped, each);
-    let interrupt = async {
-        // It ends at its next batch.
-        let _ = tokio::signal::ctrl_c().await;
-        drop(going_on);
-        std::future::pending::<()>().await;
-    };
-    let verified = tokio::select! {
-        verified = verifying => verified,
-        () = interrupt => unreachable!("it never ends"),
-    };
+    let verified = unless_interrupted(going_on, verifying).await;
     bar.finish_and_clear();
     let nothing = |contradiction| Finding {
         name: projection.name(),

@@ -56,6 +56,21 @@ pub(super) async fn create(
     .map(drop)
 }
 
+/// Gives a build that has none the checkpoints of another.
+pub(crate) async fn copy(transaction: &mut PgConnection, from: Build, to: Build) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO checkpoints (projection, version, topic, partition, next_offset, decided_offset)
+         SELECT projection, $3, topic, partition, next_offset, decided_offset
+         FROM checkpoints WHERE projection = $1 AND version = $2",
+    )
+    .bind(from.projection.name())
+    .bind(from.version)
+    .bind(to.version)
+    .execute(transaction)
+    .await
+    .map(drop)
+}
+
 /// Moves the checkpoints by compare-and-set, and tells those who wait once the transaction commits.
 ///
 /// It comes first in the transaction: rows are locked in one order by everyone, and who is too late has written nothing.

@@ -1,7 +1,11 @@
 //! Sees to it that every build that this code can fold has its session, and that a build is shown once it has caught up. What
 //! it does is all in the catalogue: any number of them can be at work.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use factfold_schemas::kafka::Cluster;
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
@@ -10,10 +14,13 @@ use super::{pace::Pace, session::Session};
 use crate::{
     Build, Error,
     catalogue::{BuildError, Catalogue, Entry},
+    past,
 };
 
 /// How often to look at the catalogue.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often to see whether the past can go.
+const TIDY_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The sessions of this process.
 pub(super) struct Crew {
@@ -27,6 +34,7 @@ pub(super) struct Crew {
     /// Builds that have stopped for good here: they are not begun again.
     stopped: Vec<Build>,
     outcome: Result<(), Error>,
+    tidied: Instant,
 }
 
 impl Crew {
@@ -40,6 +48,7 @@ impl Crew {
             sessions: JoinSet::new(),
             stopped: Vec::new(),
             outcome: Ok(()),
+            tidied: Instant::now(),
         }
     }
 
@@ -104,6 +113,10 @@ impl Crew {
                 // Dropped meanwhile, or not quite as far: the next look tells.
                 Err(error) => tracing::info!(build = %entry.build, %error, "not shown yet"),
             }
+        }
+        if self.tidied.elapsed() >= TIDY_INTERVAL {
+            self.tidied = Instant::now();
+            past::tidy(&mut catalogue).await?;
         }
         self.catalogue = Some(catalogue);
         Ok(())

@@ -49,7 +49,7 @@ pub async fn verify(
 ) -> Result<Option<Verified>, Error> {
     let mut catalogue = Catalogue::open(cluster, database_url).await?;
     // Two at once would clear each other away.
-    catalogue.wait_to_verify(projection).await?;
+    catalogue.wait_for_turn(&format!("verifying {projection}")).await?;
     clear_away(&mut catalogue, projection).await?;
     let own = catalogue.make_unseen(projection).await?;
     let verified = fold_and_compare(cluster, database_url, own, stopped, each).await;

@@ -4,6 +4,7 @@
 mod building;
 mod exactly_once;
 mod migrating;
+mod past;
 mod projecting;
 mod reading;
 mod refusing;

@@ -82,6 +82,12 @@ impl World {
         ReadSide::connect(&self.cluster, &self.database_url, 4).await.expect("a read side")
     }
 
+    /// Where a partition begins and ends.
+    pub(crate) fn watermarks(&self, topic: Topic, partition: i32) -> (i64, i64) {
+        let topic = self.cluster.topic(topic);
+        admin(&self.cluster).inner().fetch_watermarks(&topic, partition, PATIENCE).expect("watermarks")
+    }
+
     /// Stores a command in this partition as a client does; gives where it is.
     pub(crate) async fn store_in(&self, service: Service, stream: &StreamId, partition: i32) -> Position {
         let header = Header::new("c", "/tests");
