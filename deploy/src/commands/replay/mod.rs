@@ -1,0 +1,139 @@
+//! `factfold replay`: the events of one service or more in one order, the same every time: as lines of JSON, as files for
+//! analysts, or as records of another topic.
+
+mod ndjson;
+mod output;
+mod progress;
+mod sink;
+mod target;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, anyhow};
+use factfold_projections::log_reader::{Bound, Filter, Lane, Log, Stop, bound::listed, merge};
+use factfold_schemas::{ids::StreamId, kafka::Cluster, partitioner::partition_of, topics::Service};
+
+use self::{progress::Progress, target::Target};
+use super::arguments;
+use crate::{
+    blocking::{self, interrupted},
+    console::notice,
+    data_dir::DataDir,
+    failure::Failure,
+    system::{Flags, System},
+};
+
+/// Print all events of a service in order, as CloudEvents, one line of JSON each
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: factfold replay --service orders --from 2026-01-01T00:00:00Z --type OrderPaid > paid.ndjson
+         factfold replay --service orders --into orders.ndjson
+
+The order is that of the broker's time; within a partition it is that of the log. It depends on
+the log alone: the same range gives the same lines every time. --from is included, --to is not.
+
+A place is `beginning`, `end`, a time, how long ago (15m), or positions, separated by commas
+(orders.events/0@42); partitions that are not named begin, or end, at the time of the first that
+is. At its end it says on stderr where to go on; --resume FILE remembers that by itself.
+
+A file that --into names is there when it is whole, and readable by its owner alone.")]
+pub(super) struct Args {
+    /// The service; can be repeated
+    #[arg(long = "service", value_name = "SERVICE", required = true, value_parser = arguments::service())]
+    services: Vec<Service>,
+    /// Where to begin
+    #[arg(long, value_name = "PLACE", default_value = "beginning")]
+    from: Bound,
+    /// Where to end
+    #[arg(long, value_name = "PLACE", default_value = "end")]
+    to: Bound,
+    /// Only events of this type; can be repeated
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Only events of this stream
+    #[arg(long, value_name = "STREAM")]
+    stream: Option<String>,
+    /// How to write them
+    #[arg(long, default_value = "ndjson")]
+    format: Format,
+    /// Where to write them, if not to stdout
+    #[arg(long, value_name = "TARGET")]
+    into: Option<Target>,
+    /// Go on from the place in this file, and keep it up to date there
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// CloudEvents, one line of JSON each
+    Ndjson,
+}
+
+/// Runs the command.
+pub(super) async fn run(mut args: Args, data: DataDir) -> Result<ExitCode, Failure> {
+    if let Some(stream) = &args.stream {
+        let of_stream = Service::of_stream(stream).filter(|service| args.services.contains(service));
+        let names = args.services.iter().map(|service| service.name()).collect::<Vec<_>>().join(" or ");
+        let wrong = || Failure::Usage(anyhow!("--stream {stream}: this is no stream of the {names} service"));
+        args.services = vec![of_stream.ok_or_else(wrong)?];
+    }
+    let known: Vec<_> = args.services.iter().flat_map(|s| arguments::type_names(*s, "events")).collect();
+    arguments::check_types(&args.types, &known)?;
+    if let Some(file) = args.resume.as_deref().filter(|file| file.exists()) {
+        args.from = saved(file).map_err(Failure::Usage)?;
+    }
+    let cluster = System::find(data, &args.flags)?.cluster()?;
+    blocking::run(move |stop| replay(&args, &cluster, stop)).await
+}
+
+fn replay(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
+    let mut sink = sink::open(args)?;
+    let log = Log::open(cluster, notice)?;
+    let topics: Vec<_> = args.services.iter().map(|service| service.events()).collect();
+    let only = match &args.stream {
+        Some(stream) => Some(partition_of(stream.as_bytes(), log.partitions(&cluster.topic(topics[0]))?)),
+        None => None,
+    };
+    let filter = Filter { stream: args.stream.as_deref().map(StreamId::new), types: args.types.clone() };
+    let mut lanes = log.lanes(&topics, only, &args.from, &args.to)?;
+    say_what_is_gone(&args.from, &lanes);
+    let mut progress = Progress::new(args, &lanes);
+    let ended = log.read(&mut lanes, stop, |record, lanes| -> anyhow::Result<_> {
+        if filter.lets_through(&record) {
+            sink.write(&record)?;
+        }
+        progress.tick(lanes, &mut *sink)?;
+        Ok(merge::Next::Go)
+    })?;
+    if ended {
+        sink.finish()?;
+        progress.finish(&lanes)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if sink.settle()? {
+        progress.finish(&lanes)?;
+    }
+    Err(interrupted())
+}
+
+/// Retention takes the oldest records away; whoever asks for them should know.
+fn say_what_is_gone(from: &Bound, lanes: &[Lane]) {
+    let gone = lanes.iter().filter(|lane| lane.low > 0 && lane.next == lane.low);
+    let gone: Vec<_> = gone.map(Lane::position).collect();
+    if !gone.is_empty() && !matches!(from, Bound::End) {
+        eprintln!("the log begins at {}: what was before is gone", listed(gone));
+    }
+}
+
+fn saved(file: &Path) -> anyhow::Result<Bound> {
+    let text = fs::read_to_string(file).with_context(|| format!("--resume {}", file.display()))?;
+    text.trim().parse().map_err(|error| anyhow!("--resume {}: {error}", file.display()))
+}

@@ -1,0 +1,35 @@
+//! CloudEvents in the JSON format, one line each.
+
+use anyhow::Result;
+use factfold_projections::log_reader::{Record, envelope};
+
+use super::{output::Output, sink::Sink};
+
+/// Lines on their way.
+pub(super) struct Ndjson {
+    output: Output,
+    line: Vec<u8>,
+}
+
+impl Ndjson {
+    /// Lines to this place.
+    pub(super) fn new(output: Output) -> Self {
+        Self { output, line: Vec::with_capacity(4096) }
+    }
+}
+
+impl Sink for Ndjson {
+    fn write(&mut self, record: &Record<'_>) -> Result<()> {
+        self.line.clear();
+        envelope::write(record, &mut self.line);
+        self.output.write(&self.line)
+    }
+
+    fn settle(&mut self) -> Result<bool> {
+        self.output.settle()
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.output.finish()
+    }
+}
