@@ -3,6 +3,7 @@
 
 mod ndjson;
 mod output;
+mod parquet;
 mod progress;
 mod sink;
 mod target;
@@ -75,6 +76,8 @@ pub(super) struct Args {
 enum Format {
     /// CloudEvents, one line of JSON each
     Ndjson,
+    /// A table for DuckDB, pandas and Spark
+    Parquet,
 }
 
 /// Runs the command.

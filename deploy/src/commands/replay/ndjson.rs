@@ -4,6 +4,7 @@ use anyhow::Result;
 use factfold_projections::log_reader::{Record, envelope};
 
 use super::{output::Output, sink::Sink};
+use crate::failure::Failure;
 
 /// Lines on their way.
 pub(super) struct Ndjson {
@@ -22,14 +23,14 @@ impl Sink for Ndjson {
     fn write(&mut self, record: &Record<'_>) -> Result<()> {
         self.line.clear();
         envelope::write(record, &mut self.line);
-        self.output.write(&self.line)
+        self.output.put(&self.line)
     }
 
     fn settle(&mut self) -> Result<bool> {
         self.output.settle()
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
         self.output.finish()
     }
 }

@@ -38,7 +38,7 @@ impl Output {
     }
 
     /// Writes these bytes.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.0.write_all(bytes).with_context(|| self.0.get_ref().writing())
     }
 
@@ -49,15 +49,15 @@ impl Output {
     }
 
     /// All is written: a file takes its place.
-    pub(super) fn finish(mut self) -> Result<()> {
+    pub(super) fn finish(mut self) -> Result<(), Failure> {
         self.settle()?;
         let (place, _) = self.0.into_parts();
         let writing = place.writing();
         let Place::File { new, path } = place else { return Ok(()) };
         new.as_file().sync_all().context(writing.clone())?;
         new.persist_noclobber(&path).map_err(|refused| match refused.error.kind() {
-            io::ErrorKind::AlreadyExists => is_there(&path),
-            _ => anyhow!(refused.error).context(writing),
+            io::ErrorKind::AlreadyExists => Failure::Refused(is_there(&path)),
+            _ => Failure::OutOfReach(anyhow!(refused.error).context(writing)),
         })?;
         Ok(())
     }
@@ -84,6 +84,17 @@ impl Place {
             Self::Stdout(_) => "writing to stdout".to_owned(),
             Self::File { path, .. } => format!("writing {}", path.display()),
         }
+    }
+}
+
+/// For whoever brings its own way of writing.
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -120,7 +131,7 @@ mod tests {
         let path = folder.path().join("events");
         let target = Target::File(path.clone());
         let mut given_up = Output::open(Some(&target)).expect("opened");
-        given_up.write(b"half").expect("written");
+        given_up.put(b"half").expect("written");
         assert!(!given_up.settle().expect("written"));
         assert!(!path.exists());
         drop(given_up);
@@ -128,7 +139,7 @@ mod tests {
 
         let mut whole = Output::open(Some(&target)).expect("opened");
         let late = Output::open(Some(&target)).expect("opened");
-        whole.write(b"whole").expect("written");
+        whole.put(b"whole").expect("written");
         whole.finish().expect("finished");
         assert_eq!(fs::read(&path).expect("a file"), b"whole");
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
