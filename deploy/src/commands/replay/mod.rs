@@ -2,6 +2,7 @@
 //! analysts, or as records of another topic.
 
 mod ndjson;
+mod ocel;
 mod output;
 mod parquet;
 mod progress;
@@ -78,6 +79,8 @@ enum Format {
     Ndjson,
     /// A table for DuckDB, pandas and Spark
     Parquet,
+    /// An object-centric event log (OCEL 2.0, JSON) for process mining
+    Ocel,
 }
 
 /// Runs the command.
@@ -98,7 +101,7 @@ pub(super) async fn run(mut args: Args, data: DataDir) -> Result<ExitCode, Failu
 }
 
 fn replay(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
-    let mut sink = sink::open(args)?;
+    let mut sink = sink::open(args, stop)?;
     let log = Log::open(cluster, notice)?;
     let topics: Vec<_> = args.services.iter().map(|service| service.events()).collect();
     let only = match &args.stream {

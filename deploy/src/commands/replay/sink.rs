@@ -3,9 +3,9 @@
 use std::io::{IsTerminal as _, stdout};
 
 use anyhow::anyhow;
-use factfold_projections::log_reader::Record;
+use factfold_projections::log_reader::{Record, Stop};
 
-use super::{Args, Format, ndjson::Ndjson, output::Output, parquet::Parquet};
+use super::{Args, Format, ndjson::Ndjson, ocel::Ocel, output::Output, parquet::Parquet};
 use crate::failure::Failure;
 
 /// A form, and a place to write it to.
@@ -21,7 +21,7 @@ pub(super) trait Sink {
 }
 
 /// What was asked for.
-pub(super) fn open(args: &Args) -> Result<Box<dyn Sink>, Failure> {
+pub(super) fn open(args: &Args, stop: &Stop) -> Result<Box<dyn Sink>, Failure> {
     if args.format == Format::Parquet && args.into.is_none() && stdout().is_terminal() {
         let unreadable = "--format parquet: nobody can read that on a terminal; name a file with --into FILE";
         return Err(Failure::Usage(anyhow!(unreadable)));
@@ -30,5 +30,6 @@ pub(super) fn open(args: &Args) -> Result<Box<dyn Sink>, Failure> {
     Ok(match args.format {
         Format::Ndjson => Box::new(Ndjson::new(output)),
         Format::Parquet => Box::new(Parquet::new(output)?),
+        Format::Ocel => Box::new(Ocel::new(output, stop)?),
     })
 }
