@@ -8,6 +8,7 @@ mod parquet;
 mod progress;
 mod sink;
 mod target;
+mod topic;
 
 use std::{
     fs,
@@ -29,11 +30,14 @@ use crate::{
     system::{Flags, System},
 };
 
-/// Print all events of a service in order, as CloudEvents, one line of JSON each
+/// Replay the events of a service in order: as lines of JSON, into files for analysts, or into another topic
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: factfold replay --service orders --from 2026-01-01T00:00:00Z --type OrderPaid > paid.ndjson
-         factfold replay --service orders --into orders.ndjson
+         factfold replay --service orders --service goods --into events.parquet
+         factfold replay --service orders --service goods --service users --format ocel --into log.json
+         factfold replay --service orders --into topic:copy.orders.events
+         factfold replay --service orders --into kafka://kafka.example.org:9092/orders.events
 
 The order is that of the broker's time; within a partition it is that of the log. It depends on
 the log alone: the same range gives the same lines every time. --from is included, --to is not.
@@ -42,7 +46,15 @@ A place is `beginning`, `end`, a time, how long ago (15m), or positions, separat
 (orders.events/0@42); partitions that are not named begin, or end, at the time of the first that
 is. At its end it says on stderr where to go on; --resume FILE remembers that by itself.
 
-A file that --into names is there when it is whole, and readable by its owner alone.")]
+A file that --into names must not be there yet. It is there when it is whole, and its owner alone
+can read it; what is interrupted leaves none, and --resume then stays where it was.
+
+A topic is named as Kafka names it: with its namespace, if it has one. It must be empty, and have
+as many partitions as the one that is read; on another cluster the FACTFOLD_KAFKA_… settings hold
+too. Keys, values, headers and partitions stay as they are, passwords' hashes included. So does a
+record's time, but not where the topic has LogAppendTime, as factfold's events have: there it is
+when the copy was made. Each record comes once, whatever dies: the topic knows how far it is, and
+the same command goes on there. Nobody else may write to it meanwhile.")]
 pub(super) struct Args {
     /// The service; can be repeated
     #[arg(long = "service", value_name = "SERVICE", required = true, value_parser = arguments::service())]
@@ -59,10 +71,10 @@ pub(super) struct Args {
     /// Only events of this stream
     #[arg(long, value_name = "STREAM")]
     stream: Option<String>,
-    /// How to write them
-    #[arg(long, default_value = "ndjson")]
-    format: Format,
-    /// Where to write them, if not to stdout
+    /// How to write them; without it ndjson, or parquet where a file is named so
+    #[arg(long)]
+    format: Option<Format>,
+    /// Where to write them, if not to stdout: FILE, topic:NAME or kafka://HOST:PORT[,HOST:PORT]/NAME
     #[arg(long, value_name = "TARGET")]
     into: Option<Target>,
     /// Go on from the place in this file, and keep it up to date there
@@ -83,6 +95,14 @@ enum Format {
     Ocel,
 }
 
+impl Format {
+    /// What somebody expects in a file of this name.
+    fn of_file(file: Option<&Path>) -> Self {
+        let extension = file.and_then(Path::extension);
+        if extension.is_some_and(|is| is == "parquet") { Self::Parquet } else { Self::Ndjson }
+    }
+}
+
 /// Runs the command.
 pub(super) async fn run(mut args: Args, data: DataDir) -> Result<ExitCode, Failure> {
     if let Some(stream) = &args.stream {
@@ -91,6 +111,9 @@ pub(super) async fn run(mut args: Args, data: DataDir) -> Result<ExitCode, Failu
         let wrong = || Failure::Usage(anyhow!("--stream {stream}: this is no stream of the {names} service"));
         args.services = vec![of_stream.ok_or_else(wrong)?];
     }
+    // However they are named: what is asked for is the same.
+    args.services.sort_unstable();
+    args.services.dedup();
     let known: Vec<_> = args.services.iter().flat_map(|s| arguments::type_names(*s, "events")).collect();
     arguments::check_types(&args.types, &known)?;
     if let Some(file) = args.resume.as_deref().filter(|file| file.exists()) {
@@ -101,16 +124,16 @@ pub(super) async fn run(mut args: Args, data: DataDir) -> Result<ExitCode, Failu
 }
 
 fn replay(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
-    let mut sink = sink::open(args, stop)?;
     let log = Log::open(cluster, notice)?;
+    let (mut sink, from) = sink::open(args, &log, stop)?;
     let topics: Vec<_> = args.services.iter().map(|service| service.events()).collect();
     let only = match &args.stream {
         Some(stream) => Some(partition_of(stream.as_bytes(), log.partitions(&cluster.topic(topics[0]))?)),
         None => None,
     };
     let filter = Filter { stream: args.stream.as_deref().map(StreamId::new), types: args.types.clone() };
-    let mut lanes = log.lanes(&topics, only, &args.from, &args.to)?;
-    say_what_is_gone(&args.from, &lanes);
+    let mut lanes = log.lanes(&topics, only, &from, &args.to)?;
+    say_what_is_gone(&from, &lanes);
     let mut progress = Progress::new(args, &lanes);
     let ended = log.read(&mut lanes, stop, |record, lanes| -> anyhow::Result<_> {
         if filter.lets_through(&record) {
@@ -120,11 +143,11 @@ fn replay(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failu
         Ok(merge::Next::Go)
     })?;
     if ended {
-        sink.finish()?;
+        sink.finish(&lanes)?;
         progress.finish(&lanes)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if sink.settle()? {
+    if sink.settle(&lanes)? {
         progress.finish(&lanes)?;
     }
     Err(interrupted())

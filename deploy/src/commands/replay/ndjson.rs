@@ -1,7 +1,7 @@
 //! CloudEvents in the JSON format, one line each.
 
 use anyhow::Result;
-use factfold_projections::log_reader::{Record, envelope};
+use factfold_projections::log_reader::{Lane, Record, envelope};
 
 use super::{output::Output, sink::Sink};
 use crate::failure::Failure;
@@ -26,11 +26,11 @@ impl Sink for Ndjson {
         self.output.put(&self.line)
     }
 
-    fn settle(&mut self) -> Result<bool> {
+    fn settle(&mut self, _: &[Lane]) -> Result<bool> {
         self.output.settle()
     }
 
-    fn finish(self: Box<Self>) -> Result<(), Failure> {
+    fn finish(self: Box<Self>, _: &[Lane]) -> Result<(), Failure> {
         self.output.finish()
     }
 }

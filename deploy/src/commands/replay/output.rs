@@ -9,7 +9,6 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use tempfile::NamedTempFile;
 
-use super::target::Target;
 use crate::failure::Failure;
 
 /// How much is written at once.
@@ -29,9 +28,9 @@ enum Place {
 
 impl Output {
     /// Stdout, unless a file is named.
-    pub(super) fn open(file: Option<&Target>) -> Result<Self, Failure> {
+    pub(super) fn open(file: Option<&Path>) -> Result<Self, Failure> {
         let place = match file {
-            Some(Target::File(path)) => Place::beside(path)?,
+            Some(path) => Place::beside(path)?,
             None => Place::Stdout(io::stdout()),
         };
         Ok(Self(BufWriter::with_capacity(CHUNK_BYTES, place)))
@@ -129,22 +128,21 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let names = || fs::read_dir(folder.path()).expect("a folder").count();
         let path = folder.path().join("events");
-        let target = Target::File(path.clone());
-        let mut given_up = Output::open(Some(&target)).expect("opened");
+        let mut given_up = Output::open(Some(&path)).expect("opened");
         given_up.put(b"half").expect("written");
         assert!(!given_up.settle().expect("written"));
         assert!(!path.exists());
         drop(given_up);
         assert_eq!(names(), 0, "nothing is left of it");
 
-        let mut whole = Output::open(Some(&target)).expect("opened");
-        let late = Output::open(Some(&target)).expect("opened");
+        let mut whole = Output::open(Some(&path)).expect("opened");
+        let late = Output::open(Some(&path)).expect("opened");
         whole.put(b"whole").expect("written");
         whole.finish().expect("finished");
         assert_eq!(fs::read(&path).expect("a file"), b"whole");
         assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
         assert!(late.finish().expect_err("refused").to_string().contains("there already"));
-        assert!(matches!(Output::open(Some(&target)), Err(Failure::Refused(_))));
+        assert!(matches!(Output::open(Some(&path)), Err(Failure::Refused(_))));
         assert_eq!((names(), fs::read(&path).expect("a file").as_slice()), (1, &b"whole"[..]));
     }
 }

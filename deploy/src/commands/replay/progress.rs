@@ -49,7 +49,7 @@ impl Progress {
             bar.set_position((read_to(lanes) - self.first).unsigned_abs());
         }
         // What the file says was written must have been.
-        if self.resume.is_some() && sink.settle()? {
+        if sink.settle(lanes)? {
             self.save(lanes)?;
         }
         Ok(())

@@ -10,7 +10,7 @@ mod objects;
 mod types;
 
 use anyhow::Result;
-use factfold_projections::log_reader::{Record, Stop};
+use factfold_projections::log_reader::{Lane, Record, Stop};
 
 use self::{document::Document, event::Event, objects::Objects, types::Types};
 use super::{output::Output, sink::Sink};
@@ -55,12 +55,12 @@ impl Sink for Ocel {
         self.document.write(&event)
     }
 
-    fn settle(&mut self) -> Result<bool> {
+    fn settle(&mut self, _: &[Lane]) -> Result<bool> {
         // Without its end nobody can read it.
         Ok(false)
     }
 
-    fn finish(self: Box<Self>) -> Result<(), Failure> {
+    fn finish(self: Box<Self>, _: &[Lane]) -> Result<(), Failure> {
         let Self { mut document, event_types, object_types, objects, stop } = *self;
         document.next_list("objects")?;
         for object in objects.all()? {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use factfold_projections::log_reader::{
-    Record,
+    Lane, Record,
     envelope::{self, Data},
 };
 use parquet::{
@@ -138,12 +138,12 @@ impl Sink for Parquet {
         self.end_row()
     }
 
-    fn settle(&mut self) -> Result<bool> {
+    fn settle(&mut self, _: &[Lane]) -> Result<bool> {
         // Without its end nobody can read it.
         Ok(false)
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(), Failure> {
+    fn finish(mut self: Box<Self>, _: &[Lane]) -> Result<(), Failure> {
         if self.rows > 0 {
             self.write_group()?;
         }
