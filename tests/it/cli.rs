@@ -15,12 +15,12 @@ use crate::binary::binary;
 use crate::world::{Job, World, home, settings, wait_until};
 
 /// The binary, and the system that it finds.
-struct Cli<'a>(&'a World);
+pub(crate) struct Cli<'a>(pub(crate) &'a World);
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Cli<'_> {
@@ -30,14 +30,14 @@ impl Cli<'_> {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let Output { status, stdout, stderr } = self.command(arguments).output().expect("the binary runs");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         Ran { code: status.code().expect("it ended by itself"), out: text(stdout), err: text(stderr) }
     }
 
     /// Its data, when it did what it was asked to do.
-    fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let Ran { code, out, err } = self.run(arguments);
         assert_eq!(code, 0, "{arguments:?}: {out}{err}");
         out
@@ -151,7 +151,7 @@ async fn a_replay_is_the_same_every_time_whole_or_in_parts() {
     let stream = times[7]["subject"].as_str().expect("a stream");
     assert_eq!(cli.replay(&["--stream", stream]).0, [whole[7].clone()]);
     assert_eq!(cli.replay(&["--type", "GoodsRenamed"]).0.len(), 0);
-    for wrong in [["--type", "Nothing"], ["--format", "parquet"], ["--from", "goods.events/9@0"]] {
+    for wrong in [["--type", "Nothing"], ["--format", "csv"], ["--from", "goods.events/9@0"]] {
         assert_eq!(cli.run(&[&["replay", "--service", "goods"][..], &wrong].concat()).code, 2, "{wrong:?}");
     }
     // Whoever reads closes the pipe early: no message, no failure.

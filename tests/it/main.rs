@@ -34,6 +34,7 @@ mod proof;
 mod python;
 mod rebuilding;
 mod registering;
+mod replaying;
 mod schemas;
 mod schemathesis;
 mod sse;

@@ -1,31 +1,58 @@
 //! A record as a CloudEvent in the JSON format, one line each. Nothing is decoded: headers become attributes, what is visible
 //! of the value is copied. So a record that only a newer version knows is written as it is, and writing costs little beside reading.
 
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use rdkafka::message::{Headers as _, Message};
 use serde_json::Value;
 
 use super::{Record, visible};
 
+/// What an event says, as far as JSON can say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Data<'a> {
+    /// JSON on one line.
+    Json(Cow<'a, [u8]>),
+    /// What is no text, in base64.
+    Base64(String),
+}
+
 /// Appends the record, with a line's end.
 ///
 /// Beside the event's own attributes there are `position`, where it lies, and `recordedtime`, when the broker stored it.
 pub fn write<M: Message>(record: &Record<'_, M>, line: &mut Vec<u8>) {
     line.push(b'{');
-    if let Some(headers) = record.message.headers() {
-        for header in headers.iter() {
-            let name = match header.key.strip_prefix("ce_") {
-                Some(name) => name,
-                None if header.key == "content-type" => "datacontenttype",
-                None => continue,
-            };
-            attribute(line, name, header.value.unwrap_or_default());
-        }
-    }
+    attributes(record).for_each(|(name, value)| attribute(line, name, value));
     attribute(line, "position", record.position().to_string().as_bytes());
     attribute(line, "recordedtime", time(record.time()).as_bytes());
-    data(line, visible::data(record).as_deref());
+    match data(record) {
+        Data::Json(json) => {
+            line.extend_from_slice(b"\"data\":");
+            line.extend_from_slice(&json);
+        }
+        Data::Base64(text) => line.extend_from_slice(format!("\"data_base64\":\"{text}\"").as_bytes()),
+    }
     line.extend_from_slice(b"}\n");
+}
+
+/// The attributes that were stored with the event, by CloudEvents' names.
+pub fn attributes<'a, M: Message>(record: &Record<'a, M>) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+    let headers = record.message.headers().into_iter().flat_map(|headers| headers.iter());
+    headers.filter_map(|header| {
+        let name = match header.key.strip_prefix("ce_") {
+            Some(name) => name,
+            None if header.key == "content-type" => "datacontenttype",
+            None => return None,
+        };
+        Some((name, header.value.unwrap_or_default()))
+    })
+}
+
+/// What is visible of the data.
+pub fn data<'a, M: Message>(record: &'a Record<'_, M>) -> Data<'a> {
+    visible::data(record).map_or(Data::Json(Cow::Borrowed(b"null")), in_json)
 }
 
 /// A time as it stands in an event: UTC, to the millisecond.
@@ -57,23 +84,15 @@ fn text(line: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// JSON on one line as it is; JSON on many lines joined; anything else as a text, or in base64.
-fn data(line: &mut Vec<u8>, value: Option<&[u8]>) {
-    let Some(value) = value else {
-        line.extend_from_slice(b"\"data\":null");
-        return;
-    };
-    if is_ours(value) {
-        line.extend_from_slice(b"\"data\":");
-        line.extend_from_slice(value);
-        return;
+fn in_json(value: Cow<'_, [u8]>) -> Data<'_> {
+    if is_ours(&value) {
+        return Data::Json(value);
     }
-    match (serde_json::from_slice::<Value>(value), std::str::from_utf8(value)) {
-        (Ok(value), _) => line.extend_from_slice(format!("\"data\":{value}").as_bytes()),
-        (_, Ok(text)) => line.extend_from_slice(format!("\"data\":{}", Value::from(text)).as_bytes()),
-        _ => {
-            use base64::{Engine as _, engine::general_purpose::STANDARD};
-            line.extend_from_slice(format!("\"data_base64\":\"{}\"", STANDARD.encode(value)).as_bytes());
-        }
+    let json = |value: Value| Data::Json(Cow::Owned(value.to_string().into_bytes()));
+    match (serde_json::from_slice::<Value>(&value), std::str::from_utf8(&value)) {
+        (Ok(value), _) => json(value),
+        (_, Ok(text)) => json(Value::from(text)),
+        _ => Data::Base64(STANDARD.encode(value)),
     }
 }
 
@@ -89,19 +108,15 @@ fn is_ours(value: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn written(value: Option<&[u8]>) -> String {
-        let mut line = Vec::new();
-        data(&mut line, value);
-        String::from_utf8(line).expect("text")
-    }
-
     #[test]
-    fn any_value_stays_on_one_line_of_json() {
-        assert_eq!(written(Some(b"{\"a\":1}")), r#""data":{"a":1}"#);
-        assert_eq!(written(Some(b"{\n\"a\" : 1 }")), r#""data":{"a":1}"#);
-        assert_eq!(written(Some(b"{\"a\":")), r#""data":"{\"a\":""#);
-        assert_eq!(written(Some(b"\xff")), r#""data_base64":"/w==""#);
-        assert_eq!(written(None), r#""data":null"#);
+    fn any_value_becomes_one_line_of_json() {
+        for (value, expected) in
+            [("{\"a\":1}", r#"{"a":1}"#), ("{\n\"a\" : 1 }", r#"{"a":1}"#), ("{\"a\":", r#""{\"a\":""#)]
+        {
+            let data = in_json(Cow::Borrowed(value.as_bytes()));
+            assert_eq!(data, Data::Json(Cow::Borrowed(expected.as_bytes())));
+        }
+        assert_eq!(in_json(Cow::Borrowed(b"\xff")), Data::Base64("/w==".to_owned()));
     }
 
     #[test]

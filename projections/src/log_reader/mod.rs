@@ -148,6 +148,11 @@ impl Log {
         &self.cluster
     }
 
+    /// Kafka's id of the cluster, if it tells.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.client.client().fetch_cluster_id(PATIENCE)
+    }
+
     /// How many partitions a topic has, by its name in Kafka.
     pub fn partitions(&self, name: &str) -> Result<i32, LogError> {
         if let Some(known) = self.partitions.get(name).copied().filter(|count| *count > 0) {
