@@ -9,6 +9,7 @@
 //! This is the only crate with SQL. It decides nothing and writes to no topic: everything here can be thrown away and
 //! folded again.
 
+pub mod auditing;
 mod build;
 mod catalogue;
 mod command_outcomes;

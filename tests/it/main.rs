@@ -46,6 +46,7 @@ mod transport;
 mod turn;
 mod twos;
 mod users;
+mod verifying;
 mod walk;
 mod worker_protocol;
 mod world;

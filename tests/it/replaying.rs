@@ -33,7 +33,7 @@ const DUCKDB_PATIENCE: Duration = Duration::from_secs(60);
 const VIEWS: [&str; 4] = ["goods", "orders", "order_lines", "order_timeline"];
 
 /// One order is paid and paid back, one waits to be paid, and one is rejected.
-async fn some_history(world: &World) {
+pub(crate) async fn some_history(world: &World) {
     let _workers = world.start_all();
     let (tea, user) = (GoodsId::generate(), UserId::generate());
     world.send(Service::Goods, "tea", &tea.stream(), &add(5)).await;

@@ -1,0 +1,131 @@
+//! The records of one partition, topic by topic, each read ahead by a thread of its own.
+
+use std::{
+    sync::mpsc::{Receiver, sync_channel},
+    thread::Scope,
+};
+
+use factfold_schemas::{
+    cloudevents::{CloudEvent, Incoming, Outgoing},
+    command::Digest,
+    partitioner::partition_of,
+    position::Position,
+    record::Cause,
+    topics::{Service, TopicKind},
+};
+use serde_json::Value;
+
+use crate::{
+    log_reader::{Lane, Log, LogError, Stop, merge::Next},
+    projector::Record,
+};
+
+/// How many records are read ahead.
+const AHEAD: usize = 4_096;
+
+/// A record, as far as it could be read.
+pub(super) struct Item {
+    pub(super) at: Position,
+    pub(super) what: What,
+    /// What is wrong with it alone.
+    pub(super) wrong: Vec<String>,
+}
+
+pub(super) enum What {
+    Command {
+        id: Option<String>,
+        digest: Option<Digest>,
+    },
+    Trace(Box<Record>),
+    /// It cannot be read.
+    Nothing,
+}
+
+impl Item {
+    /// Which command it is, or follows from. What says nothing comes first.
+    pub(super) fn decided(&self) -> i64 {
+        match &self.what {
+            What::Command { .. } => self.at.offset,
+            What::Trace(record) => record.cause().decided.offset,
+            What::Nothing => i64::MIN,
+        }
+    }
+
+    pub(super) fn cause(&self) -> Option<&Cause> {
+        match &self.what {
+            What::Trace(record) => Some(record.cause()),
+            What::Command { .. } | What::Nothing => None,
+        }
+    }
+}
+
+/// Reads a lane to its end.
+pub(super) fn read<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    log: &'env Log,
+    service: Service,
+    lane: Lane,
+    partitions: i32,
+    stop: &'env Stop,
+) -> Receiver<Result<Item, LogError>> {
+    let (sender, receiver) = sync_channel(AHEAD);
+    scope.spawn(move || {
+        let ended = log.read(&mut [lane], stop, |record, _| -> Result<_, LogError> {
+            let item = item(service, record.position(), &record.incoming(), partitions);
+            Ok(if sender.send(Ok(item)).is_ok() { Next::Go } else { Next::Enough })
+        });
+        if let Err(error) = ended {
+            // Nobody listens any more when the other end has failed, too.
+            drop(sender.send(Err(error)));
+        }
+    });
+    receiver
+}
+
+fn item(service: Service, at: Position, record: &Incoming<'_>, partitions: i32) -> Item {
+    if at.topic.kind == TopicKind::Commands {
+        let event = CloudEvent::read(record).ok();
+        let id = event.as_ref().and_then(|event| event.get("id").map(str::to_owned));
+        let digest = event.and_then(|event| Some(Digest::of(event.get("type")?, &event.data)));
+        return Item { at, what: What::Command { id, digest }, wrong: Vec::new() };
+    }
+    let read = match Record::read(at.topic, record) {
+        Ok(read) => read,
+        Err(error) => {
+            return Item { at, what: What::Nothing, wrong: vec![format!("it cannot be read: {error}")] };
+        }
+    };
+    let mut wrong = Vec::new();
+    let decided = read.cause().decided;
+    if decided.topic != service.commands() || decided.partition != at.partition {
+        wrong.push(format!("it says that it was decided at {decided}, which is elsewhere"));
+    }
+    if let Record::Goods(_) | Record::Orders(_) | Record::Users(_) = read
+        && partition_of(record.key.unwrap_or_default(), partitions) != at.partition
+    {
+        wrong.push("its key belongs in another partition".to_owned());
+    }
+    if !says_the_same(&written(service, &read), record) {
+        wrong.push("what is read of it is not all that it says".to_owned());
+    }
+    Item { at, what: What::Trace(Box::new(read)), wrong }
+}
+
+/// The record as it would be written now.
+fn written(service: Service, read: &Record) -> Outgoing {
+    match read {
+        Record::Goods(event) => event.record(service),
+        Record::Orders(event) => event.record(service),
+        Record::Users(event) => event.record(service),
+        Record::Outcome(outcome) => outcome.record(service),
+    }
+}
+
+/// Nearly always they are the same to the byte.
+fn says_the_same(written: &Outgoing, stored: &Incoming<'_>) -> bool {
+    let value = written.value.as_deref();
+    let parsed = |value: Option<&[u8]>| value.and_then(|value| serde_json::from_slice::<Value>(value).ok());
+    written.key.as_deref() == stored.key
+        && (value == stored.value || parsed(value) == parsed(stored.value))
+        && written.headers.iter().all(|header| stored.headers.contains(&header))
+}
