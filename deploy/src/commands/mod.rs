@@ -18,6 +18,7 @@ mod replay;
 mod role;
 mod schemas;
 mod send;
+mod shadow;
 mod token;
 mod topics;
 mod up;
@@ -61,6 +62,7 @@ enum Command {
     DeadLetters(dead_letters::Args),
     Projections(Within<projections::Args>),
     Verify(Within<verify::Args>),
+    Shadow(Within<shadow::Args>),
     Psql(Within<psql::Args>),
     Doctor(Within<doctor::Args>),
     Token(Within<token::Args>),
@@ -140,6 +142,10 @@ impl Cli {
             Command::Verify(within) => {
                 let (args, data) = within.split(before)?;
                 verify::run(args, data).await
+            }
+            Command::Shadow(within) => {
+                let (args, data) = within.split(before)?;
+                shadow::run(args, data).await
             }
             Command::Psql(within) => {
                 let (args, data) = within.split(before)?;
