@@ -36,6 +36,7 @@ mod rebuilding;
 mod registering;
 mod schemas;
 mod schemathesis;
+mod shadowing;
 mod sse;
 mod system;
 mod takeover;

@@ -93,6 +93,7 @@ fn recorded(goods: GoodsId) -> Recording {
     recording.send("1", goods, &add());
     recording.send("2", goods, &take(2));
     recording.send("3", goods, &take(100));
+    recording.send("3", goods, &take(100));
     recording.send("2", goods, &take(2));
     recording.send("2", goods, &take(3));
     let stale = Header { expected_version: Some(1), ..Header::new("4", "/tests") };
@@ -125,6 +126,7 @@ fn recorded(goods: GoodsId) -> Recording {
     recording
 }
 
+/// (Seen failing when outcomes are not folded.)
 #[test]
 fn the_same_rules_come_to_the_same() {
     let recording = recorded(GoodsId::generate());
