@@ -235,6 +235,25 @@ fn what_somebody_altered_in_the_log_is_named() {
     assert_eq!(difference.kind().1, "StockAdjusted with another /delta");
 }
 
+/// Whoever words a sentence better decides nothing differently.
+#[test]
+fn another_sentence_is_no_difference_and_another_number_is() {
+    let (mut recording, goods) = (Recording::new(), GoodsId::generate());
+    recording.send("1", goods, &add());
+    recording.send("2", goods, &take(100));
+    let mut reword = |from: &str, to: &str| {
+        let value = recording.bench.log.records[1].0.record.value.as_mut().expect("an outcome");
+        let text = String::from_utf8(value.clone()).expect("text");
+        assert!(text.contains(from), "{text}");
+        *value = text.replace(from, to).into_bytes();
+        recording.differences::<GoodsDecider>()
+    };
+    assert_eq!(reword("\"detail\":\"", "\"detail\":\"Alas, "), []);
+    let differences = reword("\"available\":10", "\"available\":11");
+    let [difference] = &differences[..] else { panic!("{differences:#?}") };
+    assert_eq!(difference.kind().1, "rejected with insufficient-stock with another /data/available");
+}
+
 #[test]
 fn a_history_that_contradicts_itself_is_refused() {
     let (mut recording, goods) = (Recording::new(), GoodsId::generate());
