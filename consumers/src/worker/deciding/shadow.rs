@@ -4,6 +4,8 @@
 //! Each command is decided on what history says came before it, never on what was decided here: one decision that is another
 //! must not drag the next ones after it.
 
+use std::sync::Arc;
+
 use factfold_schemas::{
     cloudevents::Incoming,
     codec::{Message, decode_command, encode},
@@ -36,7 +38,7 @@ use crate::{
 pub struct Shadow<D: Decider> {
     deciding: Deciding<D>,
     partition: i32,
-    vault: Vault,
+    vault: Arc<Vault>,
     open: Option<Open>,
 }
 
@@ -117,7 +119,8 @@ impl<D: Decider> Shadow<D> {
     /// When the system gives no randomness.
     pub fn new(partition: i32, partitions: i32, settings: &Settings) -> Result<Self, VaultError> {
         // One whose keys nobody else has: it tells what is plain, and whether that is an address or a name at all.
-        let vault = Vault::in_memory()?;
+        let vault = Arc::new(Vault::in_memory()?);
+        let settings = &Settings { vault: Some(vault.clone()), ..settings.clone() };
         let folder = settings.state_dir.as_deref();
         let store = folder.and_then(|dir| Store::open(dir, "shadow", &partition.to_string(), "shadow"));
         let commands = D::SERVICE.commands();
