@@ -3,8 +3,8 @@
 //! A tour: [`commands`] has one file per CLI command; [`stack`] starts, watches and stops a
 //! private Kafka and PostgreSQL; [`data_dir`] is the directory where they keep their data and
 //! publish their [`addresses`]; [`settings`] says how everything is to be; [`topics`] makes the topics;
-//! [`roles`] is where the services are started on top; [`system`] is how every other command finds what runs; [`bench`]
-//! says how fast all of it is.
+//! [`roles`] is where the services are started on top; [`system`] is how every other command finds what runs; [`shadow`]
+//! has this build decide again what was decided; [`bench`] says how fast all of it is.
 //!
 //! It must never hold a rule of the domain, decide a command, or write SQL.
 
@@ -25,6 +25,7 @@ mod output;
 pub mod process;
 pub mod roles;
 pub mod settings;
+pub mod shadow;
 pub mod shutdown;
 pub mod stack;
 pub mod system;

@@ -43,7 +43,7 @@ impl Cli<'_> {
         out
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.ok(arguments)).expect("JSON")
     }
 
@@ -61,7 +61,7 @@ fn tea() -> String {
 }
 
 /// A raw record, as any client could write it.
-fn raw(key: Option<&str>, type_name: &str, value: &str) -> Outgoing {
+pub(crate) fn raw(key: Option<&str>, type_name: &str, value: &str) -> Outgoing {
     Outgoing {
         key: key.map(Into::into),
         value: Some(value.into()),
@@ -105,6 +105,17 @@ async fn an_order_is_sent_confirmed_paid_and_its_history_told() {
     let expected =
         ["OrderCreated", "LineReserved", "OrderConfirmed", "Repeated", "Rejected", "OrderPaid", "Scheduled"];
     assert_eq!(types, expected);
+    let changes = cli.ok(&["history", stream, "--outcomes", "--json", "--changes"]);
+    let changes: Vec<Value> = changes.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(changes[0]["changes"][0]["path"], "", "{}", changes[0]);
+    assert_eq!((&changes[4]["event"]["type"], &changes[4]["changes"]), (&json!("Rejected"), &json!([])));
+    let paid = json!([
+        { "path": "/status", "before": "confirmed", "after": "paid" },
+        { "path": "/paid", "before": null, "after": { "amount": 500, "currency": "EUR" } },
+        { "path": "/refunded", "before": null, "after": { "amount": 0, "currency": "EUR" } },
+    ]);
+    assert_eq!((&changes[5]["event"]["type"], &changes[5]["changes"]), (&json!("OrderPaid"), &paid));
+    assert_eq!(cli.run(&["history", stream, "--changes"]).code, 2, "people are told anyhow");
     let told = cli.ok(&["history", stream]);
     let paid: Vec<_> = told.lines().skip_while(|line| !line.contains("OrderPaid")).take(3).collect();
     let changed = r#"so status "confirmed" → "paid", paid null → {"amount":500,"currency":"EUR"}"#;

@@ -37,6 +37,7 @@ mod registering;
 mod replaying;
 mod schemas;
 mod schemathesis;
+mod shadowing;
 mod sse;
 mod system;
 mod takeover;

@@ -66,10 +66,9 @@ impl Layout {
         self.replies
     }
 
-    /// A layout with so many partitions everywhere.
-    #[cfg(test)]
-    pub(crate) fn even(partitions: i32) -> Self {
+    /// Of no cluster: so many partitions of each topic of a service, and so many of replies.
+    pub(super) fn even(partitions: i32, replies: i32) -> Self {
         let all = Topic::all().map(|topic| (topic, partitions)).collect();
-        Self { cluster_id: Some("test".to_owned()), partitions: all, replies: partitions }
+        Self { cluster_id: None, partitions: all, replies }
     }
 }

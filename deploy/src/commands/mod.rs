@@ -19,6 +19,7 @@ mod replay;
 mod role;
 mod schemas;
 mod send;
+mod shadow;
 mod token;
 mod topics;
 mod up;
@@ -63,6 +64,7 @@ enum Command {
     Projections(Within<projections::Args>),
     AsOf(Within<as_of::Args>),
     Verify(Within<verify::Args>),
+    Shadow(Within<shadow::Args>),
     Psql(Within<psql::Args>),
     Doctor(Within<doctor::Args>),
     Token(Within<token::Args>),
@@ -146,6 +148,10 @@ impl Cli {
             Command::Verify(within) => {
                 let (args, data) = within.split(before)?;
                 verify::run(args, data).await
+            }
+            Command::Shadow(within) => {
+                let (args, data) = within.split(before)?;
+                shadow::run(args, data).await
             }
             Command::Psql(within) => {
                 let (args, data) = within.split(before)?;

@@ -8,9 +8,11 @@ use factfold_projections::{
 use factfold_schemas::{
     ids::{GoodsId, OrderId, StreamId, UserId},
     json::event_types,
+    record::Outcome,
     topics::Service,
 };
 use jiff::Timestamp;
+use strum::VariantNames as _;
 
 use super::unreadable;
 use crate::{
@@ -21,33 +23,53 @@ use crate::{
     reading::read::Read,
 };
 
+/// What is asked of a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted<'a> {
+    /// Only records of these types, if there are any.
+    pub(crate) types: &'a [&'a str],
+    /// After this place; without one, from its beginning.
+    pub(crate) after: Option<&'a str>,
+    /// Also what commands came to that gave no events.
+    pub(crate) outcomes: bool,
+}
+
 /// Events of a stream.
 pub(crate) struct OfStream {
     pub(crate) scope: Scope,
     pub(crate) filter: Filter,
     pub(crate) from: Place,
+    /// The broker's time of its first command.
+    pub(crate) since: Timestamp,
     /// The version of its last event.
     pub(crate) version: u64,
 }
 
-/// The events of the stream of this name, of these types (all, without any), after a place or from its beginning; if it is
-/// the caller's to see.
+/// The events of the stream of this name; if it is the caller's to see.
 pub(crate) async fn stream(
     gateway: &Gateway,
     caller: &Caller,
     read: &Read,
     name: &str,
-    types: &[&str],
-    after: Option<&str>,
+    Wanted { types, after, outcomes }: Wanted<'_>,
 ) -> Result<OfStream, Problem> {
+    if outcomes && !caller.is(Role::Auditor) {
+        return Err(Problem::new("forbidden", "outcomes: only auditors see what others tried in vain"));
+    }
     let stream = find(gateway, caller, read, name).await?;
-    let filter = Filter { types: known(stream.service, types)?, stream: Some(stream.id.clone()) };
-    let scope = gateway.events.scope(stream.service.events(), Some(&stream.id)).await.map_err(unreadable)?;
+    let others: &[&str] = if outcomes { Outcome::VARIANTS } else { &[] };
+    let types = known_among(stream.service, types, &[event_types(stream.service), others].concat())?;
+    let filter = Filter { types, stream: Some(stream.id.clone()) };
+    let mut scope =
+        gateway.events.scope(stream.service.events(), Some(&stream.id)).await.map_err(unreadable)?;
+    if outcomes {
+        scope = scope.with_outcomes();
+    }
     let from = match after {
         Some(text) => place(&scope, text)?,
         None => gateway.events.beginning(&scope, stream.since).await.map_err(unreadable)?,
     };
-    Ok(OfStream { scope, filter, from, version: stream.version })
+    Ok(OfStream { scope, filter, from, since: stream.since, version: stream.version })
 }
 
 /// The events of a service, of these types (all, without any), after a place or from now on.
@@ -110,7 +132,10 @@ fn place(scope: &Scope, text: &str) -> Result<Place, Problem> {
 
 /// The types that are wanted.
 pub(crate) fn known(service: Service, wanted: &[&str]) -> Result<Vec<String>, Problem> {
-    let known = event_types(service);
+    known_among(service, wanted, event_types(service))
+}
+
+fn known_among(service: Service, wanted: &[&str], known: &[&str]) -> Result<Vec<String>, Problem> {
     let check = |name: &&str| {
         known.contains(name).then(|| (*name).to_owned()).ok_or_else(|| {
             let known = known.join(", ");

@@ -7,15 +7,19 @@ use axum::{
     extract::{OriginalUri, State},
     http::HeaderMap,
 };
+use factfold_consumers::changes::{Changed, Changes};
 use factfold_projections::{
     Page,
-    events::History,
-    log_reader::{Bound, Filter, Kept, envelope},
+    events::{Found, History, Place},
+    log_reader::{Bound, Filter, Kept, Record, envelope},
 };
 use factfold_schemas::ids::UserId;
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Value, value::RawValue};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 
 use crate::{
     access::Caller,
@@ -24,7 +28,7 @@ use crate::{
     live::{
         self,
         ndjson::{self, NDJSON},
-        opening::{self, OfStream},
+        opening::{self, OfStream, Wanted},
         sse::{self, EVENT_STREAM, LAST_EVENT_ID},
         unreadable,
     },
@@ -50,6 +54,13 @@ pub(super) struct StreamParameters {
     after: Option<String>,
     /// Only events of these types, separated by commas.
     r#type: Option<String>,
+    /// Whether each event comes with what it changed of the resource. What lies before a page is read again for that: where
+    /// it takes too long, ask without.
+    #[serde(default)]
+    changes: bool,
+    /// Whether what commands came to that gave no events (rejected, repeated …) stands between the events. For auditors.
+    #[serde(default)]
+    outcomes: bool,
     /// Instead of a token.
     #[serde(rename = "ticket")]
     #[schemars(with = "Option<String>")]
@@ -68,22 +79,56 @@ pub(super) async fn of_stream(
 ) -> Answer {
     let media_type = accepted(&headers, &[JSON, EVENT_STREAM])?;
     let (types, after) = (listed(&asked.r#type), resumed(&headers, asked.after)?);
-    let asked_for = opening::stream(&gateway, &caller, &read, &name, &types, after.as_deref()).await?;
-    let OfStream { scope, filter, from, version } = asked_for;
+    let wanted = Wanted { types: &types, after: after.as_deref(), outcomes: asked.outcomes };
     if media_type == EVENT_STREAM {
-        if asked.limit.is_some() {
-            return Err(Problem::new("invalid-parameter", "limit: a stream that is followed has no pages"));
+        let of_pages =
+            [("limit", asked.limit.is_some()), ("changes", asked.changes), ("outcomes", asked.outcomes)];
+        if let Some((name, _)) = of_pages.iter().find(|(_, is_given)| *is_given) {
+            let detail = format!("{name}: a stream that is followed has no pages");
+            return Err(Problem::new("invalid-parameter", detail));
         }
+        let OfStream { scope, filter, from, .. } =
+            opening::stream(&gateway, &caller, &read, &name, wanted).await?;
         return Ok(sse::response(live::follow(&gateway, &caller, scope, filter, Some(from)).await?));
     }
     let limit = usize::from(parameters::page(asked.limit, None)?.limit());
+    let of_stream = opening::stream(&gateway, &caller, &read, &name, wanted).await?;
+    let page = page(&gateway, &name, of_stream, limit, asked.changes).await?;
+    Ok(answers::page(&page, uri.path(), uri.query()))
+}
+
+/// A page of a history. What an event changed is known to whoever has seen those before it: then it is read from the beginning.
+async fn page(
+    gateway: &Gateway,
+    name: &str,
+    OfStream { scope, filter, from: after, since, version }: OfStream,
+    limit: usize,
+    with_changes: bool,
+) -> Result<Page<Box<RawValue>, Place>, Problem> {
     let _seat = gateway.live.scan()?;
-    let history = History { filter, version };
-    let found = gateway.events.history(&scope, &history, &from, limit, HISTORY_TIME).await;
-    let found = found.map_err(unreadable)?;
-    let subject = UserId::of_stream(&name);
-    let items = found.events.iter().map(|kept| shown(&gateway, subject, kept)).collect::<Result<_, _>>()?;
-    Ok(answers::page(&Page { items, next: found.next }, uri.path(), uri.query()))
+    let begin = match with_changes {
+        true => gateway.events.beginning(&scope, since).await.map_err(unreadable)?,
+        false => after.clone(),
+    };
+    let mut changes = with_changes.then(|| Changes::of(scope.topic.service, name));
+    let see = move |record: &Record<'_>| changes.as_mut().map(|changes| changes.by(&record.incoming()));
+    let history = History { filter, version, after: after.clone() };
+    let found = gateway.events.history(&scope, history, &begin, (limit, HISTORY_TIME), see).await;
+    let Found { records, next } = found.map_err(unreadable)?;
+    if records.is_empty() && next.as_ref().is_some_and(|next| !next.covers(&after)) {
+        let detail = "what came before this page could not be read in time: ask without `changes`";
+        return Err(Problem::new("log-unavailable", detail).retry_after(1));
+    }
+    let subject = UserId::of_stream(name);
+    let items = records.into_iter().map(|(kept, changes)| {
+        let event = shown(gateway, subject, &kept)?;
+        let Some(mut changes) = changes else { return Ok(event) };
+        if let Some(subject) = subject {
+            changes.iter_mut().for_each(|change| change.reveal(subject, &gateway.vault));
+        }
+        to_raw_value(&Changed { event, changes }).map_err(unshown)
+    });
+    Ok(Page { items: items.collect::<Result<_, _>>()?, next })
 }
 
 /// What can be asked of a service's events.
@@ -161,8 +206,10 @@ fn shown(gateway: &Gateway, subject: Option<UserId>, kept: &Kept) -> Result<Box<
         gateway.vault.reveal(subject, &mut event["data"]);
         text = event.to_string();
     }
-    RawValue::from_string(text).map_err(|error| {
-        tracing::error!(%error, "an event is no JSON");
-        Problem::new("internal-error", "an event could not be shown")
-    })
+    RawValue::from_string(text).map_err(unshown)
+}
+
+fn unshown(error: serde_json::Error) -> Problem {
+    tracing::error!(%error, "an event is no JSON");
+    Problem::new("internal-error", "an event could not be shown")
 }

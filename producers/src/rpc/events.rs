@@ -13,7 +13,7 @@ use crate::{
     gateway::Gateway,
     live::{
         self, End, Fed,
-        opening::{self, OfStream},
+        opening::{self, OfStream, Wanted},
         sse::explained,
     },
     problems::Problem,
@@ -32,8 +32,8 @@ impl EventService for Events {
     ) -> Result<Response<Self::ReadStreamStream>, Status> {
         let (call, asked) = Call::of(request);
         let (caller, read, types) = (call.caller()?, call.read()?, texts(&asked.types));
-        let opened =
-            opening::stream(&self.0, caller, &read, &asked.stream, &types, given(&asked.after)).await?;
+        let wanted = Wanted { types: &types, after: given(&asked.after), ..Wanted::default() };
+        let opened = opening::stream(&self.0, caller, &read, &asked.stream, wanted).await?;
         let OfStream { scope, filter, from, .. } = opened;
         let fed = live::follow(&self.0, caller, scope, filter, Some(from)).await?;
         Ok(answer(fed, |place, event| proto::ReadStreamResponse { place, event }))

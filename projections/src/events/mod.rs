@@ -15,6 +15,7 @@ use factfold_schemas::{
     ids::StreamId,
     kafka::Cluster,
     partitioner::partition_of,
+    position::Position,
     topics::{Service, Topic},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -56,13 +57,15 @@ pub struct History {
     pub filter: Filter,
     /// The version of the last event that is looked for.
     pub version: u64,
+    /// What lies before is read, and not looked for.
+    pub after: Place,
 }
 
 /// A part of a stream's history.
 #[derive(Debug)]
-pub struct Found {
-    /// The events.
-    pub events: Vec<Kept>,
+pub struct Found<T> {
+    /// The records, and what somebody saw in each.
+    pub records: Vec<(Kept, T)>,
     /// Where to go on; `None` when that is all.
     pub next: Option<Place>,
 }
@@ -79,7 +82,7 @@ impl Events {
         let name = self.0.cluster.topic(topic);
         let count = self.blocking(move |log, _| log.partitions(&name)).await?;
         let home = stream.map(|stream| partition_of(stream.as_str().as_bytes(), count));
-        Ok(Scope { topic, partitions: home.map_or(0..count, |home| home..home + 1) })
+        Ok(Scope { topic, beside: None, partitions: home.map_or(0..count, |home| home..home + 1) })
     }
 
     /// Goes on from this place with what is new; without one, from now on.
@@ -141,42 +144,46 @@ impl Events {
     pub async fn beginning(&self, scope: &Scope, since: Timestamp) -> Result<Place, LogError> {
         let (scope, since) = (scope.clone(), since.saturating_sub(SKEW).unwrap_or(Timestamp::MIN));
         self.blocking(move |log, _| {
-            let lanes =
-                log.lanes(&[scope.topic], Some(scope.partitions.start), &Bound::Time(since), &Bound::End)?;
+            let (topics, only) = (scope.topics().collect::<Vec<_>>(), Some(scope.partitions.start));
+            let lanes = log.lanes(&topics, only, &Bound::Time(since), &Bound::End)?;
             Ok(scope.place_of(&lanes))
         })
         .await
     }
 
-    /// Looks for so many events of a stream, from a place on, for so long at most. What lies between its events is read
-    /// too: so a page can have fewer than were asked for, and still not be the last.
-    pub async fn history(
+    /// Looks for so many records of a stream, from a place on, for so long at most. What lies between them is read too: so a
+    /// page can have fewer than were asked for, and still not be the last. All of the stream that is read is shown to `see`.
+    pub async fn history<T: Send + 'static>(
         &self,
         scope: &Scope,
-        history: &History,
+        history: History,
         from: &Place,
-        limit: usize,
-        patience: Duration,
-    ) -> Result<Found, LogError> {
-        let (scope, history, positions) = (scope.clone(), history.clone(), scope.positions(from));
+        (limit, patience): (usize, Duration),
+        mut see: impl FnMut(&Record<'_>) -> T + Send + 'static,
+    ) -> Result<Found<T>, LogError> {
+        let (scope, positions) = (scope.clone(), scope.positions(from));
+        let History { filter, version, after } = history;
+        let after = scope.positions(&after);
         let stop = Stop::default();
         let stopped = stop.clone();
         let find = self.blocking(move |log, abandoned| {
             let mut lanes = log.lanes_from(&positions)?;
-            let (mut events, mut is_all) = (Vec::new(), false);
+            let (mut records, mut is_all) = (Vec::new(), false);
             let ended = log.read(&mut lanes, &stopped, |record, _| {
-                if history.filter.is_of_stream(&record) {
-                    let version = record.header("ce_streamversion").and_then(|version| version.parse().ok());
-                    is_all = version >= Some(history.version);
-                    if history.filter.lets_through(&record) {
-                        events.push(record.keep());
+                if filter.is_of_stream(&record) {
+                    let seen = see(&record);
+                    let reached = record.header("ce_streamversion").and_then(|version| version.parse().ok());
+                    // What lies beside the events goes on after the last of them.
+                    is_all = scope.beside.is_none() && reached >= Some(version);
+                    if filter.lets_through(&record) && !is_before(&record, &after) {
+                        records.push((record.keep(), seen));
                     }
                 }
-                let is_enough = is_all || events.len() >= limit || abandoned.is_wanted();
+                let is_enough = is_all || records.len() >= limit || abandoned.is_wanted();
                 Ok::<_, LogError>(if is_enough { Next::Enough } else { Next::Go })
             })?;
             let next = (!ended && !is_all).then(|| scope.place_of(&lanes));
-            Ok(Found { events, next })
+            Ok(Found { records, next })
         });
         let mut find = std::pin::pin!(find);
         tokio::select! {
@@ -254,6 +261,13 @@ impl Tail {
 
 fn next_of(lanes: &[Lane]) -> Vec<i64> {
     lanes.iter().map(|lane| lane.next).collect()
+}
+
+fn is_before(record: &Record<'_>, place: &[Position]) -> bool {
+    let at = record.position();
+    place
+        .iter()
+        .any(|next| (next.topic, next.partition) == (at.topic, at.partition) && at.offset < next.offset)
 }
 
 fn notice(message: &str) {

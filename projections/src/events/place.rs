@@ -12,11 +12,13 @@ use crate::log_reader::Lane;
 pub struct Scope {
     /// The topic.
     pub topic: Topic,
+    /// Another topic, of which the partitions with the same numbers are read, too.
+    pub beside: Option<Topic>,
     /// Which of its partitions.
     pub partitions: Range<i32>,
 }
 
-/// How far it was read: the next offset of each partition in scope, in their order.
+/// How far it was read: the next offset of each partition in scope, in their order; then of those of the topic beside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place(Vec<i64>);
 
@@ -26,15 +28,30 @@ pub struct Place(Vec<i64>);
 pub struct InvalidPlace;
 
 impl Scope {
+    /// The same, with the outcomes of the commands that were decided there.
+    pub fn with_outcomes(self) -> Self {
+        Self { beside: Some(self.topic.service.outcomes()), ..self }
+    }
+
     /// Whether this place is one here.
     pub fn has(&self, place: &Place) -> bool {
-        place.0.len() == self.partitions.len()
+        place.0.len() == self.all().count()
+    }
+
+    /// The topics.
+    pub(super) fn topics(&self) -> impl Iterator<Item = Topic> {
+        [Some(self.topic), self.beside].into_iter().flatten()
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Topic, i32)> {
+        self.topics().flat_map(|topic| self.partitions.clone().map(move |partition| (topic, partition)))
     }
 
     /// The place where these lanes go on.
     pub(super) fn place_of(&self, lanes: &[Lane]) -> Place {
-        let next = |partition| lanes.iter().find(|lane| lane.partition == partition).map(|lane| lane.next);
-        Place(self.partitions.clone().map(|partition| next(partition).unwrap_or_default()).collect())
+        let next =
+            |place| lanes.iter().find(|lane| (lane.topic, lane.partition) == place).map(|lane| lane.next);
+        Place(self.all().map(|place| next(place).unwrap_or_default()).collect())
     }
 
     /// The part of this in scope, of the next offsets of all partitions.
@@ -43,8 +60,8 @@ impl Scope {
     }
 
     pub(super) fn positions(&self, place: &Place) -> Vec<Position> {
-        let each = self.partitions.clone().zip(&place.0);
-        each.map(|(partition, next)| Position::new(self.topic, partition, *next)).collect()
+        let each = self.all().zip(&place.0);
+        each.map(|((topic, partition), next)| Position::new(topic, partition, *next)).collect()
     }
 
     /// Whether the record at this offset was not read yet; then it is now.
@@ -105,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_was_read_is_not_read_again_and_what_is_elsewhere_never() {
-        let scope = Scope { topic: Service::Orders.events(), partitions: 1..3 };
+        let scope = Scope { topic: Service::Orders.events(), beside: None, partitions: 1..3 };
         let mut place: Place = "5.0".parse().expect("a place");
         assert!(scope.has(&place) && !scope.has(&"5".parse().expect("a place")));
         for (partition, offset, is_new) in
@@ -116,5 +133,14 @@ mod tests {
         assert_eq!(place.to_string(), "6.10");
         assert!(place.covers(&scope.place_in(&[99, 6, 10, 99])));
         assert!(!place.covers(&scope.place_in(&[0, 6, 11, 0])));
+    }
+
+    #[test]
+    fn a_place_in_two_topics_has_the_partitions_of_both() {
+        let (topic, beside) = (Service::Orders.events(), Service::Orders.outcomes());
+        let scope = Scope { topic, beside: Some(beside), partitions: 2..3 };
+        let place: Place = "5.9".parse().expect("a place");
+        assert!(scope.has(&place) && !scope.has(&"5".parse().expect("a place")));
+        assert_eq!(scope.positions(&place), [Position::new(topic, 2, 5), Position::new(beside, 2, 9)]);
     }
 }

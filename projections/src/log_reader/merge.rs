@@ -1,5 +1,5 @@
-//! Reading lanes to their ends, merged by the broker's time. The order is a function of the log alone, so the same range
-//! gives the same bytes every time, and a run that was interrupted goes on where it stopped.
+//! Reading lanes to their ends, merged by the broker's time, or by what else gives each its turn. The order is a function of the
+//! log alone, so the same range gives the same bytes every time, and a run that was interrupted goes on where it stopped.
 
 use std::{
     cmp::Reverse,
@@ -38,6 +38,18 @@ impl Log {
         &self,
         lanes: &mut [Lane],
         stop: &Stop,
+        each: impl FnMut(Record<'_>, &[Lane]) -> Result<Next, E>,
+    ) -> Result<bool, E> {
+        self.read_in_turn(lanes, stop, |record| record.message.timestamp().to_millis().unwrap_or(0), each)
+    }
+
+    /// The same, merged by another number than the time: of the next record in each lane that with the lowest comes first, of
+    /// several that of the first lane.
+    pub fn read_in_turn<E: From<LogError>>(
+        &self,
+        lanes: &mut [Lane],
+        stop: &Stop,
+        turn: impl Fn(&Record<'_>) -> i64,
         mut each: impl FnMut(Record<'_>, &[Lane]) -> Result<Next, E>,
     ) -> Result<bool, E> {
         if lanes.iter().all(|lane| lane.next >= lane.end) {
@@ -52,7 +64,7 @@ impl Log {
         let mut order = BinaryHeap::with_capacity(lanes.len());
         for index in 0..lanes.len() {
             let Some(head) = reading.head(&queues[index], &mut lanes[index])? else { continue };
-            order.push(Reverse((time(&head), index)));
+            order.push(Reverse((turn(&Record { topic: lanes[index].topic, message: &head }), index)));
             heads[index] = Some(head);
         }
         while let Some(Reverse((_, index))) = order.pop() {
@@ -66,7 +78,7 @@ impl Log {
                 return Ok(false);
             }
             if let Some(head) = reading.head(&queues[index], &mut lanes[index])? {
-                order.push(Reverse((time(&head), index)));
+                order.push(Reverse((turn(&Record { topic: lanes[index].topic, message: &head }), index)));
                 heads[index] = Some(head);
             }
         }
@@ -80,10 +92,6 @@ fn queue(
 ) -> Result<PartitionQueue<DefaultConsumerContext>, LogError> {
     let queue = consumer.split_partition_queue(&lane.name, lane.partition);
     queue.ok_or_else(|| LogError::NoTopic(lane.name.clone()))
-}
-
-fn time(message: &BorrowedMessage<'_>) -> i64 {
-    message.timestamp().to_millis().unwrap_or(0)
 }
 
 /// What is the same for all lanes of one reading.

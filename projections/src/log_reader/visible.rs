@@ -20,10 +20,17 @@ pub fn data<'a, M: Message>(record: &'a Record<'_, M>) -> Option<Cow<'a, [u8]>> 
     Some(if record.topic.service == Service::Users { without_hash(value) } else { Cow::Borrowed(value) })
 }
 
+/// Leaves of such data what may be shown.
+pub fn hide(fields: &mut Map<String, Value>) {
+    if let Some(hash) = fields.get_mut(HASH) {
+        *hash = HIDDEN.into();
+    }
+}
+
 fn without_hash(value: &[u8]) -> Cow<'_, [u8]> {
     match serde_json::from_slice::<Map<String, Value>>(value) {
         Ok(mut fields) if fields.contains_key(HASH) => {
-            fields.insert(HASH.to_owned(), HIDDEN.into());
+            hide(&mut fields);
             Cow::Owned(Value::Object(fields).to_string().into_bytes())
         }
         _ => Cow::Borrowed(value),

@@ -176,7 +176,7 @@ impl Bench {
 fn worker(settings: &Settings) -> Deciding<GoodsDecider> {
     let store =
         settings.state_dir.as_deref().and_then(|dir| Store::open(dir, "goods", &settings.instance, "test"));
-    Deciding::new(Layout::even(PARTITIONS), settings, SERVICE.commands().to_string(), store)
+    Deciding::new(Layout::even(PARTITIONS, PARTITIONS), settings, SERVICE.commands().to_string(), store)
 }
 
 pub(super) fn home(goods: GoodsId) -> i32 {

@@ -4,12 +4,14 @@
 //! - [`Deciding::process`] is that story.
 //! - [`partition`] is what is known of a partition: [`streams`], the aggregates, and [`repeats`], the commands decided lately.
 //! - [`hydrate`] folds it from the log; [`keep`] and [`store`](super::store) keep a copy of it on disk.
+//! - [`shadow`] decides what was decided once more, and writes nothing.
 
 mod hydrate;
 mod keep;
 mod partition;
 mod read;
 mod repeats;
+pub mod shadow;
 mod streams;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{ServiceParameters, StreamParameters};
 use crate::{
+    access::Role,
     documents::{
         components::Components,
         description::{Answer, Description, Place},
@@ -20,7 +21,9 @@ const FOLLOWED: &str = "Followed as server-sent events it goes on with what come
                         cannot send a token there; they get a `ticket` first.";
 
 pub(in crate::routes) fn of_stream(components: &mut Components) -> Description {
-    let page = Description::page(&components.named("RecordedEvent", event()));
+    let plain = components.named("RecordedEvent", event());
+    let changed = components.named("ChangedEvent", changed(&plain));
+    let page = Description::page(&json!({ "anyOf": [plain, changed] }));
     Description::read("Read or follow the history of a stream")
         .detail(FOLLOWED)
         .parameter(Place::Path, "stream", true, "The stream, as `order-<id>`.", json!({ "type": "string" }))
@@ -28,16 +31,29 @@ pub(in crate::routes) fn of_stream(components: &mut Components) -> Description {
         .query(components.query::<StreamParameters>())
         .answers(Answer {
             status: 200,
-            description: "Its events, from the first.",
+            description: "Its events, from the first; with `changes` as `ChangedEvent`.",
             content: vec![(JSON, page), (EVENT_STREAM, json!({ "type": "string" }))],
             headers: vec!["Link"],
         })
-        .refused(&["stream-not-found", "not-acceptable", "log-unavailable", "too-many-readers"])
+        .refused(&["forbidden", "stream-not-found", "not-acceptable", "log-unavailable", "too-many-readers"])
         .example(
             Example::of("When an order was paid")
                 .path("stream", ORDER_STREAM)
                 .query("type", "OrderPaid")
                 .answer(json!({ "items": [paid()], "next": null })),
+        )
+        .example(
+            Example::of("What the payment changed")
+                .path("stream", ORDER_STREAM)
+                .query("type", "OrderPaid")
+                .query("changes", "true")
+                .answer(json!({ "items": [{ "event": paid(), "changes": paid_changes() }], "next": null })),
+        )
+        .example(
+            Example::of("What was refused, too")
+                .by(Role::Auditor)
+                .path("stream", ORDER_STREAM)
+                .query("outcomes", "true"),
         )
 }
 
@@ -92,6 +108,38 @@ fn event() -> Value {
         },
         "required": ["specversion", "id", "source", "type", "position", "recordedtime"],
     })
+}
+
+/// An event, and what it changed.
+fn changed(event: &Value) -> Value {
+    let change = json!({
+        "description": "A place with another value than before. What is missing was not there, or is not there any more.",
+        "type": "object",
+        "properties": {
+            "path": { "type": "string", "description": "A JSON pointer into the resource; the empty one is all of it." },
+            "before": { "description": "What was there." },
+            "after": { "description": "What is there now." },
+        },
+        "required": ["path"],
+        "additionalProperties": false,
+    });
+    json!({
+        "description": "An event, and what it changed of the resource: nothing, where it is what a command came to that gave no \
+                        events.",
+        "type": "object",
+        "properties": { "event": event, "changes": { "type": "array", "items": change } },
+        "required": ["event", "changes"],
+        "additionalProperties": false,
+    })
+}
+
+fn paid_changes() -> Value {
+    let money = |amount: i64| json!({ "amount": amount, "currency": "EUR" });
+    json!([
+        { "path": "/status", "before": "confirmed", "after": "paid" },
+        { "path": "/paid", "before": null, "after": money(1098) },
+        { "path": "/refunded", "before": null, "after": money(0) },
+    ])
 }
 
 fn paid() -> Value {

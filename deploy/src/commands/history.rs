@@ -1,16 +1,14 @@
 //! `factfold history`: all that happened to one stream, and what that changed.
 
-mod changes;
-
 use std::{path::Path, process::ExitCode};
 
 use anyhow::anyhow;
+use factfold_consumers::changes::{Change, Changed, Changes};
 use factfold_projections::log_reader::{Bound, Lane, Log, Record, Stop, bound::listed, envelope, merge};
 use factfold_schemas::{ids::UserId, kafka::Cluster, partitioner::partition_of, topics::Service};
 use factfold_vault::{Secrets, Vault};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-use self::changes::{Change, Changes};
 use super::readable;
 use crate::{
     blocking::{self, interrupted},
@@ -23,7 +21,13 @@ use crate::{
 
 /// Show all that happened to one stream: what, when, by whom, why, and what it changed
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: factfold history order-0190e5b2-7c1d-7a90-b0c1-5d3f9a7e2c41 --outcomes")]
+#[command(after_help = "\
+Examples:
+  factfold history order-0190e5b2-7c1d-7a90-b0c1-5d3f9a7e2c41 --outcomes
+  factfold history order-0190e5b2-7c1d-7a90-b0c1-5d3f9a7e2c41 --json --changes
+
+With --changes each line is {\"event\": …, \"changes\": [{\"path\": \"/status\", \"before\": …, \"after\": …}]}: a CloudEvent,
+and what it changed of the resource, by JSON pointers. The empty pointer is all of it.")]
 pub(super) struct Args {
     /// The stream: order-<uuid>, goods-<uuid>, user-<uuid>, email-<uuid>
     #[arg(value_name = "STREAM")]
@@ -34,6 +38,9 @@ pub(super) struct Args {
     /// Print CloudEvents, one line of JSON each
     #[arg(long)]
     json: bool,
+    /// Print beside each CloudEvent what it changed
+    #[arg(long, requires = "json")]
+    changes: bool,
     #[command(flatten)]
     flags: Flags,
 }
@@ -77,11 +84,9 @@ impl Person {
         value.to_string()
     }
 
-    /// The value of a field, as it may be seen.
-    fn value(&self, field: &str, value: Value) -> Value {
-        let mut fields = serde_json::json!({ field: value });
-        self.vault.reveal(self.id, &mut fields);
-        fields[field].take()
+    /// What an event changed, as it may be seen.
+    fn changes(&self, changes: &mut [Change]) {
+        changes.iter_mut().for_each(|change| change.reveal(self.id, &self.vault));
     }
 
     /// An event on one line.
@@ -118,13 +123,17 @@ fn history(
     let ended = log.read(&mut lanes, stop, |record, _| -> anyhow::Result<_> {
         if record.key() == Some(args.stream.as_bytes()) {
             found = true;
+            let is_event = record.topic == service.events();
+            let mut changed = if is_event { changes.by(&record.incoming()) } else { Vec::new() };
+            if let Some(person) = person {
+                person.changes(&mut changed);
+            }
             match &mut lines {
                 None => {
                     let data = readable::data(&record);
                     let data = person.map_or(data.clone(), |person| person.data(&data));
-                    let is_event = record.topic == service.events();
-                    let changed = if is_event { changes.by(&record.incoming()) } else { Vec::new() };
-                    let changed = changed.into_iter().map(|change| said(change, person)).collect();
+                    // What made it changed all of it, and stands above.
+                    changed.retain(|change| !change.path.is_empty());
                     rows.push(Told { row: row(&record), data, changed });
                 }
                 Some(lines) => {
@@ -132,6 +141,9 @@ fn history(
                     envelope::write(&record, &mut line);
                     if let Some(person) = person {
                         person.line(&mut line);
+                    }
+                    if args.changes {
+                        line = beside(&line, changed)?;
                     }
                     lines.write(&line)?;
                 }
@@ -158,13 +170,15 @@ struct Told {
     row: Row,
     data: String,
     /// What it changed.
-    changed: Vec<String>,
+    changed: Vec<Change>,
 }
 
-/// `stock 10 → 8`
-fn said(Change { field, before, after }: Change, person: Option<&Person>) -> String {
-    let shown = |value: Value| person.map_or(value.clone(), |person| person.value(&field, value)).to_string();
-    format!("{field} {} → {}", shown(before), shown(after))
+/// An event on one line, with what it changed.
+fn beside(event: &[u8], changes: Vec<Change>) -> anyhow::Result<Vec<u8>> {
+    let event = RawValue::from_string(String::from_utf8_lossy(event.trim_ascii_end()).into_owned())?;
+    let mut line = serde_json::to_vec(&Changed { event, changes })?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Version, time, type, by whom, the command, the correlation.
@@ -205,6 +219,7 @@ fn print(told: Vec<Told>) -> anyhow::Result<()> {
         output::line(&line)?;
         output::line(&output::shortened(&format!("     {data}"), width))?;
         if !changed.is_empty() {
+            let changed: Vec<_> = changed.iter().map(Change::to_string).collect();
             output::line(&output::shortened(&format!("     so {}", changed.join(", ")), width))?;
         }
     }
