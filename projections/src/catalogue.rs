@@ -26,6 +26,9 @@ const HOLD_TIME: Duration = Duration::from_secs(2);
 /// How often to look meanwhile whether the next has come as far.
 const LOOK_REST: Duration = Duration::from_millis(10);
 
+/// How often a switch steps aside for long questions.
+const SWITCH_TRIES: u32 = 20;
+
 /// The fold of builds that no projector goes on with: they are made to be compared.
 pub const OF_NOBODY: i32 = 0;
 /// The fold of builds that were folded up to one moment, and stay there.
@@ -71,6 +74,11 @@ pub enum BuildError {
         "{0} has not come as far as the build that is shown: is a projector at work on it, and is it not paused?"
     )]
     Behind(Build),
+    /// Questions to what is shown take too long.
+    #[error(
+        "{0} is being asked all the time, by questions that take long: try it again when they are answered"
+    )]
+    Busy(Projection),
     /// Postgres cannot be asked.
     #[error(transparent)]
     Database(#[from] Error),
@@ -225,6 +233,16 @@ impl Catalogue {
 
     /// Shows this build instead of the current one, which is held where it is until this one has come as far.
     pub async fn switch(&mut self, build: Build) -> Result<(), BuildError> {
+        for _ in 0..SWITCH_TRIES {
+            match self.try_to_switch(build).await {
+                Err(BuildError::Database(error)) if is_busy(&error) => tokio::time::sleep(LOOK_REST).await,
+                switched => return switched,
+            }
+        }
+        Err(BuildError::Busy(build.projection))
+    }
+
+    async fn try_to_switch(&mut self, build: Build) -> Result<(), BuildError> {
         let schema = build.schema(&self.namespace);
         let channel = channel(&self.namespace);
         let mut transaction = self.connection.begin().await?;
@@ -247,6 +265,8 @@ impl Catalogue {
                 tokio::time::sleep(LOOK_REST).await;
             }
         }
+        // Whoever reads must never be who gives way: Postgres looks for somebody to blame after a second.
+        sqlx::query("SET LOCAL lock_timeout = '300ms'").execute(&mut *transaction).await?;
         show(&mut transaction, build, &schema).await?;
         // Nobody can read this as progress, so everybody looks at the checkpoints, and at which build is shown.
         sqlx::query("SELECT pg_notify($1, 'switched')").bind(channel).execute(&mut *transaction).await?;
@@ -268,6 +288,13 @@ impl Catalogue {
             .await?;
         Ok(())
     }
+}
+
+/// Whether a lock was not to be had in time, or somebody else waited for ours.
+fn is_busy(error: &Error) -> bool {
+    let Error::Database(error) = error else { return false };
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("55P03" | "40P01"))
 }
 
 /// Makes the tables of a new build of this read model, with the fold of this code. It is shown once it has caught up. Where one

@@ -42,7 +42,12 @@ async fn reads_its_own_writes(merchant: Client, is_over: Arc<AtomicBool>) -> u64
 }
 
 fn said(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -109,7 +114,11 @@ async fn every_read_model_is_rebuilt_under_load_and_no_reader_notices() {
     assert_eq!(verified.matches("rows are what happened").count(), Projection::ALL.len(), "{verified}");
     eprintln!("{verified}");
     is_over.store(true, Ordering::Relaxed);
-    let pieces = reading.await.expect("no stale read, and none that failed");
+    let pieces = reading.await.unwrap_or_else(|error| {
+        let text = gateway.text();
+        let errors: Vec<_> = text.lines().filter(|line| line.contains("ERROR")).collect();
+        panic!("a stale read, or one that failed: {error}\n{}", errors.join("\n"))
+    });
     eprintln!("{pieces} writes were read meanwhile");
     clients.end(2 * PATIENCE).await.expect("clients end");
     fleet.prove(&load).await;

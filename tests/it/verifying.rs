@@ -1,4 +1,4 @@
-//! `factfold verify` and what it finds: nothing in what really happened, and in a copy every record that was altered.
+//! `factfold verify` and what it finds: nothing in what really happened, and in a copy every record that contradicts the others.
 
 use std::{collections::BTreeSet, env};
 
@@ -19,7 +19,7 @@ const ALTERED: [(Service, &[Altered]); 2] = [
     (
         Service::Goods,
         &[
-            Altered { type_name: "GoodsAdded", alter: |data| data["stock"] = json!(6) },
+            Altered { type_name: "GoodsAdded", alter: |data| data["stock"] = json!(-1) },
             Altered { type_name: "StockReserved", alter: |data| data["quantity"] = json!(1) },
         ],
     ),

@@ -1,8 +1,8 @@
 //! Auditing the log itself: whether what lies on a service's topics can have come from its deciders. Nothing is compared with Postgres
 //! here, and nothing is decided again.
 //!
-//! Each partition is read once, its commands, events and outcomes side by side ([`reading`]), in the order in which they were
-//! decided ([`traces`]). What must hold within a stream is kept for one partition at a time ([`streams`], with [`money`] and
+//! Each partition is read once, its commands, events and outcomes in the order in which they were decided ([`traces`]); [`reading`]
+//! looks at each record alone. What must hold within a stream is kept for one partition at a time ([`streams`], with [`money`] and
 //! [`stock`]), and nothing else is.
 
 pub mod money;
@@ -53,10 +53,12 @@ impl Audited {
     }
 }
 
-/// What an audit of this service reads.
+/// What an audit of this service reads. Where events end is asked first, where commands do last: whatever led to an event is then
+/// there, and so are the outcomes before it.
 pub fn lanes(log: &Log, service: Service) -> Result<Vec<Lane>, LogError> {
-    let topics = [service.commands(), service.events(), service.outcomes()];
-    log.lanes(&topics, None, &Bound::Beginning, &Bound::End)
+    let lanes = |topic| log.lanes(&[topic], None, &Bound::Beginning, &Bound::End);
+    let (events, outcomes) = (lanes(service.events())?, lanes(service.outcomes())?);
+    Ok([events, outcomes, lanes(service.commands())?].concat())
 }
 
 /// Audits these lanes of a service; `each` hears how many records were read since. `None` when it was told to stop. It blocks.
@@ -74,8 +76,8 @@ pub fn audit(
     let mut audited = Audited { service, from, to, records: 0, found: 0, findings: Vec::new() };
     let partitions = lanes.iter().map(|lane| lane.partition).max().map_or(0, |last| last + 1);
     for partition in 0..partitions {
-        let of: Vec<_> = lanes.iter().filter(|lane| lane.partition == partition).cloned().collect();
-        traces::audit(log, service, &of, partitions, stop, &each, &mut audited)?;
+        let mut of: Vec<_> = lanes.iter().filter(|lane| lane.partition == partition).cloned().collect();
+        traces::audit(log, service, &mut of, partitions, stop, &each, &mut audited)?;
         if stop.is_wanted() {
             return Ok(None);
         }

@@ -1,27 +1,15 @@
-//! The records of one partition, topic by topic, each read ahead by a thread of its own.
-
-use std::{
-    sync::mpsc::{Receiver, sync_channel},
-    thread::Scope,
-};
+//! One record, as far as it can be read, and what is wrong with it alone.
 
 use factfold_schemas::{
     cloudevents::{CloudEvent, Incoming, Outgoing},
     command::Digest,
     partitioner::partition_of,
     position::Position,
-    record::Cause,
     topics::{Service, TopicKind},
 };
 use serde_json::Value;
 
-use crate::{
-    log_reader::{Lane, Log, LogError, Stop, merge::Next},
-    projector::Record,
-};
-
-/// How many records are read ahead.
-const AHEAD: usize = 4_096;
+use crate::{log_reader::Record as Kafka, projector::Record};
 
 /// A record, as far as it could be read.
 pub(super) struct Item {
@@ -41,45 +29,18 @@ pub(super) enum What {
     Nothing,
 }
 
-impl Item {
-    /// Which command it is, or follows from. What says nothing comes first.
-    pub(super) fn decided(&self) -> i64 {
-        match &self.what {
-            What::Command { .. } => self.at.offset,
-            What::Trace(record) => record.cause().decided.offset,
-            What::Nothing => i64::MIN,
-        }
+/// Which command a record is, or follows from: records are read in the order of these. What does not say it comes first.
+pub(super) fn turn(record: &Kafka<'_>) -> i64 {
+    if record.topic.kind == TopicKind::Commands {
+        return record.position().offset;
     }
-
-    pub(super) fn cause(&self) -> Option<&Cause> {
-        match &self.what {
-            What::Trace(record) => Some(record.cause()),
-            What::Command { .. } | What::Nothing => None,
-        }
-    }
+    let decided = record.header("ce_decidedposition").and_then(|text| text.parse::<Position>().ok());
+    decided.map_or(i64::MIN, |position| position.offset)
 }
 
-/// Reads a lane to its end.
-pub(super) fn read<'scope, 'env>(
-    scope: &'scope Scope<'scope, 'env>,
-    log: &'env Log,
-    service: Service,
-    lane: Lane,
-    partitions: i32,
-    stop: &'env Stop,
-) -> Receiver<Result<Item, LogError>> {
-    let (sender, receiver) = sync_channel(AHEAD);
-    scope.spawn(move || {
-        let ended = log.read(&mut [lane], stop, |record, _| -> Result<_, LogError> {
-            let item = item(service, record.position(), &record.incoming(), partitions);
-            Ok(if sender.send(Ok(item)).is_ok() { Next::Go } else { Next::Enough })
-        });
-        if let Err(error) = ended {
-            // Nobody listens any more when the other end has failed, too.
-            drop(sender.send(Err(error)));
-        }
-    });
-    receiver
+/// Reads a record of this service.
+pub(super) fn read(service: Service, record: &Kafka<'_>, partitions: i32) -> Item {
+    item(service, record.position(), &record.incoming(), partitions)
 }
 
 fn item(service: Service, at: Position, record: &Incoming<'_>, partitions: i32) -> Item {
