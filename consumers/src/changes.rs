@@ -65,11 +65,11 @@ pub struct Changed {
 }
 
 /// Follows the events of one stream, as its decider folds them.
-pub struct Changes(Box<Follow>);
+pub struct Resources(Box<Follow>);
 
-type Follow = dyn FnMut(&Incoming<'_>) -> Vec<Change> + Send;
+type Follow = dyn FnMut(&Incoming<'_>) -> Option<Value> + Send;
 
-impl Changes {
+impl Resources {
     /// From the beginning of this stream on.
     pub fn of(service: Service, stream: &str) -> Self {
         match service {
@@ -79,30 +79,48 @@ impl Changes {
         }
     }
 
-    /// What the next event changed; nothing where it is no event of the stream.
-    pub fn by(&mut self, record: &Incoming<'_>) -> Vec<Change> {
+    /// The aggregate as people see it after the next event; `None` where that is no event of the stream.
+    pub fn after(&mut self, record: &Incoming<'_>) -> Option<Value> {
         (self.0)(record)
     }
 }
 
-fn follow<D: Decider>(stream: &str) -> Changes
+fn follow<D: Decider>(stream: &str) -> Resources
 where
     D::Id: 'static,
 {
     let id = D::aggregate(stream);
-    let (mut entry, mut before) = (None::<Entry<D::State>>, Value::Null);
-    Changes(Box::new(move |record| {
-        let (Some(id), Ok(event)) = (id, Recorded::<D::Event>::read(record)) else { return Vec::new() };
+    let mut entry = None::<Entry<D::State>>;
+    Resources(Box::new(move |record| {
+        let (id, event) = (id?, Recorded::<D::Event>::read(record).ok()?);
         let updated_at = event.cause.time;
         let created_at = entry.as_ref().map_or(updated_at, |entry| entry.created_at);
         let state = D::evolve(entry.take().map(|entry| entry.state), &event.data);
         entry = state.map(|state| Entry { version: event.version, created_at, updated_at, state });
-        let after = entry.as_ref().map_or(Value::Null, |entry| D::resource(id, entry));
-        let mut changes = between(&before, &after);
-        changes.retain(|change| !ALWAYS.contains(&change.path.as_str()));
-        before = after;
-        changes
+        Some(entry.as_ref().map_or(Value::Null, |entry| D::resource(id, entry)))
     }))
+}
+
+/// The same, for whoever wants to know what each event changed.
+pub struct Changes {
+    resources: Resources,
+    before: Value,
+}
+
+impl Changes {
+    /// From the beginning of this stream on.
+    pub fn of(service: Service, stream: &str) -> Self {
+        Self { resources: Resources::of(service, stream), before: Value::Null }
+    }
+
+    /// What the next event changed; nothing where it is no event of the stream.
+    pub fn by(&mut self, record: &Incoming<'_>) -> Vec<Change> {
+        let Some(after) = self.resources.after(record) else { return Vec::new() };
+        let mut changes = between(&self.before, &after);
+        changes.retain(|change| !ALWAYS.contains(&change.path.as_str()));
+        self.before = after;
+        changes
+    }
 }
 
 /// Where two values differ. Lists of one length differ in their items, others as a whole.

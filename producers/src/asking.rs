@@ -1,15 +1,28 @@
 //! The path of one question, by whatever way it comes: how fresh the answer must be, what of it the caller may see, and
 //! what the read model says.
 
-use factfold_projections::{GoodsFilter, OrderFilter, Page, PageRequest, Projection};
+use factfold_consumers::changes::Resources;
+use factfold_projections::{
+    GoodsFilter, OrderFilter, Page, PageRequest, Projection,
+    events::{Found, History},
+    log_reader::{Filter, Record},
+};
 use factfold_schemas::{
     goods::{self, Goods},
     ids::{GoodsId, OrderId},
     orders::{self, Order, Status},
     rejection::Reject,
+    topics::Service,
+};
+use jiff::Timestamp;
+
+use crate::{
+    access::Caller, freshness::failed, gateway::Gateway, live::unreadable, problems::Problem,
+    reading::read::Read, settings::HISTORY_TIME,
 };
 
-use crate::{access::Caller, freshness::failed, gateway::Gateway, problems::Problem, reading::read::Read};
+/// More events than an order has.
+const EVENTS_MAX: usize = 10_000;
 
 impl Gateway {
     /// These goods.
@@ -45,6 +58,39 @@ impl Gateway {
         let _slot = self.slot()?;
         let waited = self.reads.wait_for_status(id, until, read.deadline).await.map_err(failed)?;
         visible(waited, caller)
+    }
+
+    /// This order as it was: folded from its events up to this time. An order is its owner's for ever, so who may see it now may
+    /// see it then.
+    pub(crate) async fn order_as_of(
+        &self,
+        read: &Read,
+        caller: &Caller,
+        id: OrderId,
+        time: Timestamp,
+    ) -> Result<Order, Problem> {
+        let now = self.order(read, caller, id, None).await?;
+        let _seat = self.live.scan()?;
+        let (topic, stream) = (Service::Orders.events(), id.stream());
+        let scope = self.events.scope(topic, Some(&stream)).await.map_err(unreadable)?;
+        let begin = self.events.beginning(&scope, now.created_at).await.map_err(unreadable)?;
+        let mut resources = Resources::of(Service::Orders, stream.as_str());
+        let see =
+            move |record: &Record<'_>| resources.after(&record.incoming()).filter(|_| record.time() <= time);
+        let filter = Filter { stream: Some(stream), types: Vec::new() };
+        let history = History { filter, version: now.version, after: begin.clone() };
+        let found = self.events.history(&scope, history, &begin, (EVENTS_MAX, HISTORY_TIME), see).await;
+        let Found { records, next } = found.map_err(unreadable)?;
+        if next.is_some() {
+            let detail = "its events could not be read in time: ask `factfold as-of`";
+            return Err(Problem::new("log-unavailable", detail).retry_after(1));
+        }
+        let then = records.into_iter().filter_map(|(_, resource)| resource).next_back();
+        let then = then.map(serde_json::from_value).transpose().map_err(|error| {
+            tracing::error!(%error, "a resource cannot be read");
+            Problem::new("internal-error", "the order could not be folded")
+        })?;
+        visible(then, caller)
     }
 
     /// A page of orders: one's own; merchants and auditors see all.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use factfold_producers::access::Role;
 use factfold_schemas::ids::{GoodsId, OrderId};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
@@ -58,6 +59,11 @@ pub(crate) async fn walk(merchant: &Client, customer: &Client) {
     assert_eq!(order["total"], eur(998));
     assert_eq!(order["lines"][0]["unit_price"], eur(499));
 
+    let unpaid = Timestamp::now();
+    while Timestamp::now().as_millisecond() <= unpaid.as_millisecond() + 1 {
+        tokio::task::yield_now().await;
+    }
+
     let pay = |amount| json!({ "amount": eur(amount), "method": "card" });
     let paid = customer.post(&format!("/v1/orders/{id}/payment"), pay(998)).await.expect(200);
     assert_eq!((&paid.body["status"], &paid.body["paid"]), (&json!("paid"), &eur(998)));
@@ -74,6 +80,12 @@ pub(crate) async fn walk(merchant: &Client, customer: &Client) {
     let read =
         customer.get_at(&format!("/v1/orders/{id}"), rest.header("factfold-position")).await.expect(200);
     assert_eq!(read.body, rest.body);
+    // As it was before; and before it was at all.
+    let as_of = |time: &str| format!("/v1/orders/{id}?as-of={time}");
+    assert_eq!(customer.get(&as_of(&unpaid.to_string())).await.expect(200).body, order);
+    customer.get(&as_of("2020-01-01T00:00:00Z")).await.expect_problem(404, "order-not-found");
+    customer.get(&as_of("noon")).await.expect_problem(400, "invalid-parameter");
+
     // Reserved by a reactor: no position of the client's says when the goods show it.
     let deadline = Instant::now() + PATIENCE;
     let stock = async || customer.get(&format!("/v1/goods/{tea}")).await.expect(200).body["stock"].clone();

@@ -56,11 +56,6 @@ impl<Q: DeserializeOwned> FromRequestParts<Gateway> for Parameters<Q> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Gateway) -> Result<Self, Problem> {
-        // Not built anywhere yet, and documented for some routes: one answer for all of them.
-        let asks_as_of = |query: &str| query.split('&').any(|pair| pair.split('=').next() == Some("as-of"));
-        if parts.uri.query().is_some_and(asks_as_of) {
-            return Err(Problem::new("not-implemented", "the parameter as-of is not built yet"));
-        }
         Query::try_from_uri(&parts.uri).map(|Query(parameters)| Self(parameters)).map_err(|error| {
             // Only the innermost error speaks of the client's own words.
             let cause = std::error::Error::source(&error).map(ToString::to_string);

@@ -4,7 +4,7 @@
 pub(super) mod described;
 
 use axum::extract::{OriginalUri, Request, State};
-use factfold_projections::OrderFilter;
+use factfold_projections::{At, OrderFilter};
 use factfold_schemas::{
     ids::{self, GoodsId, OrderId},
     json::Misfit,
@@ -19,7 +19,7 @@ use crate::{
     access::Caller,
     answers,
     gateway::Gateway,
-    problems::Answer,
+    problems::{Answer, Problem},
     reading::{
         body::JSON,
         parameters::{self, Parameters, PathId},
@@ -123,6 +123,9 @@ pub(super) async fn list(
 pub(super) struct ShowParameters {
     /// Wait for this status or a final one, 30 seconds at most.
     until: Option<Status>,
+    /// As it was at this time (RFC 3339), or so long ago (`15m`), by the broker's clock.
+    #[serde(rename = "as-of")]
+    as_of: Option<String>,
 }
 
 /// `GET /v1/orders/{id}`
@@ -133,6 +136,21 @@ pub(super) async fn show(
     PathId(id): PathId<ids::Order>,
     Parameters(asked): Parameters<ShowParameters>,
 ) -> Answer {
-    let order = gateway.order(&read, &caller, id, asked.until).await?;
+    let order = match asked.as_of {
+        None => gateway.order(&read, &caller, id, asked.until).await?,
+        Some(_) if asked.until.is_some() => {
+            return Err(Problem::new(
+                "invalid-parameter",
+                "as-of: what was cannot be waited for: leave `until` out",
+            ));
+        }
+        Some(text) => match text.parse() {
+            Ok(At::Time(time)) => gateway.order_as_of(&read, &caller, id, time).await?,
+            _ => {
+                let detail = format!("as-of: `{text}` is no time: expected 2026-01-31T12:00:00Z, or 15m");
+                return Err(Problem::new("invalid-parameter", detail));
+            }
+        },
+    };
     answers::to_read(&read, order.version, &order)
 }

@@ -40,6 +40,7 @@ pub(in crate::routes) fn show(components: &mut Components) -> Description {
             3,
             Status::Confirmed,
         )))
+        .refused(&["log-unavailable"])
 }
 
 pub(in crate::routes) fn create(components: &mut Components) -> Description {
