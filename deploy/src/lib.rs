@@ -31,3 +31,4 @@ pub mod stack;
 pub mod system;
 pub mod telemetry;
 pub mod topics;
+mod verification;

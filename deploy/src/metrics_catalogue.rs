@@ -14,7 +14,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const METRICS: [(Kind, &str, &str); 27] = [
+const METRICS: [(Kind, &str, &str); 30] = [
     (Gauge, "factfold_lag_records", "Records of a partition that the workers' group has not decided yet."),
     (Gauge, "factfold_kafka_up", "1 while Kafka answers, 0 while it does not."),
     (Counter, "factfold_records_total", "Records that a group of workers has taken in."),
@@ -56,6 +56,21 @@ const METRICS: [(Kind, &str, &str); 27] = [
         Gauge,
         "factfold_projection_failed",
         "1 once a projection stopped for good: its log and its rows disagree.",
+    ),
+    (
+        Gauge,
+        "factfold_verify_findings",
+        "Records of a service that do not add up, when it was last verified.",
+    ),
+    (
+        Gauge,
+        "factfold_verify_differences",
+        "Rows and values of a projection that are not what happened, likewise.",
+    ),
+    (
+        Gauge,
+        "factfold_verified_timestamp_seconds",
+        "When everything was last verified, in seconds since 1970.",
     ),
     (Gauge, "factfold_postgres_connections", "Connections to Postgres, by pool and state."),
 ];

@@ -26,7 +26,7 @@ use factfold_schemas::{kafka::Cluster, topics::Service};
 use factfold_vault::{Secrets, Vault};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
-use crate::{accounts::Accounts, console::notice, lag, lag::Lag, settings::Settings, topics};
+use crate::{accounts::Accounts, console::notice, lag, lag::Lag, settings::Settings, topics, verification};
 
 type Work = Box<dyn FnOnce(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error> + Send>;
 
@@ -167,6 +167,14 @@ impl Roles {
         let url = self.settings.database()?.to_owned();
         let making = || format!("making the read models' tables on {}", self.settings.database_host());
         migrate(&self.cluster, &url).await.with_context(making)?;
+        if let Some(interval) = self.settings.verify_every() {
+            let (verifying, stop) =
+                (verification::every(interval, self.cluster.clone(), url.clone()), self.stopped());
+            self.tasks.spawn(async move {
+                tokio::select! { () = verifying => {}, () = stop => {} }
+                ("the verification".to_owned(), Ok(()))
+            });
+        }
         let (cluster, stop) = (self.cluster.clone(), self.stopped());
         self.tasks.spawn(async move {
             ("the projector".to_owned(), Projector::run(&cluster, &url, stop).await.map_err(Into::into))

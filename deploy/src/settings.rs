@@ -95,6 +95,8 @@ pub struct Settings {
     pub repeats_max: usize,
     /// How long after it was made an order expires that nobody has paid.
     pub order_expiry_ms: u64,
+    /// How often a projector verifies what `factfold verify` does, in milliseconds, and shows the result as metrics; 0 is never.
+    pub verify_every_ms: u64,
     /// Where workers store what they know beside the log, so that they start without folding all of it.
     pub state_dir: Option<PathBuf>,
     /// How many aggregates of a partition a worker keeps in memory, when the others are stored.
@@ -146,6 +148,7 @@ impl Default for Settings {
             turns: worker.turns,
             repeats_max: worker.repeats_max,
             order_expiry_ms: 15 * 60 * 1000,
+            verify_every_ms: 0,
             state_dir: worker.state_dir,
             live_max: worker.live_max,
             waiting_max: 1024,
@@ -335,6 +338,11 @@ impl Settings {
     pub fn order_expiry(&self) -> SignedDuration {
         // It was checked to be a year at most.
         SignedDuration::from_millis(self.order_expiry_ms.cast_signed())
+    }
+
+    /// How often a projector verifies, if it does.
+    pub fn verify_every(&self) -> Option<Duration> {
+        (self.verify_every_ms > 0).then(|| Duration::from_millis(self.verify_every_ms))
     }
 
     /// Where PostgreSQL is, without what opens it.

@@ -217,9 +217,10 @@ impl Catalogue {
             .bind(build.version)
             .execute(&mut *transaction)
             .await?;
-        raw_sql(AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {schema} CASCADE")))
-            .execute(&mut *transaction)
-            .await?;
+        // What goes with it is no news.
+        let drop =
+            format!("SET LOCAL client_min_messages TO warning; DROP SCHEMA IF EXISTS {schema} CASCADE");
+        raw_sql(AssertSqlSafe(drop)).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
     }
 

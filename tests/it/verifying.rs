@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, env};
 use factfold_projections::migrate;
 use factfold_schemas::{cloudevents::Outgoing, position::Position, topics::Service};
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::{cli::Cli, replaying::some_history, world::World};
+use crate::{cli::Cli, fleet::Fleet, process::Process, replaying::some_history, world::World};
 
 /// Everything that is altered in the copy of one service, once each.
 struct Altered {
@@ -77,4 +78,26 @@ async fn what_happened_is_sound_and_every_altered_event_is_named() {
             .collect();
         assert!(named.is_superset(&expected), "{expected:?} {report:#}");
     }
+}
+
+/// A projector that verifies says so where operators look: what is logged here is what its metrics show.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projector_finds_by_itself_what_is_not_what_happened() {
+    let fleet = Fleet::new().await;
+    some_history(&fleet.world).await;
+    let mut projector =
+        fleet.start("the projector", &["projector"], 1, &[("FACTFOLD_VERIFY_EVERY_MS", "100")]);
+    let rounds = |process: &Process| {
+        let rounds = process.lines(0).into_iter().filter(|line| line["message"] == "verified");
+        rounds.map(|line| (line["findings"].as_u64(), line["differences"].as_u64())).collect::<Vec<_>>()
+    };
+    projector
+        .wait("a sound round", |process| rounds(process).contains(&(Some(0), Some(0))).then_some(()))
+        .await;
+    let url = env::var("DATABASE_URL").expect("DATABASE_URL is not set: run deploy/test");
+    let mut postgres = PgConnection::connect(&url).await.expect("Postgres");
+    let alter = format!("UPDATE {}_goods_1.goods SET stock = 999", fleet.world.cluster.namespace.schema());
+    sqlx::query(AssertSqlSafe(alter)).execute(&mut postgres).await.expect("altered");
+    projector.wait("a finding", |process| rounds(process).contains(&(Some(0), Some(1))).then_some(())).await;
+    projector.assert_alive();
 }
