@@ -1,7 +1,7 @@
 //! A record as a CloudEvent in the JSON format, one line each. Nothing is decoded: headers become attributes, what is visible
 //! of the value is copied. So a record that only a newer version knows is written as it is, and writing costs little beside reading.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::Write as _};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -24,9 +24,9 @@ pub enum Data<'a> {
 /// Beside the event's own attributes there are `position`, where it lies, and `recordedtime`, when the broker stored it.
 pub fn write<M: Message>(record: &Record<'_, M>, line: &mut Vec<u8>) {
     line.push(b'{');
-    attributes(record).for_each(|(name, value)| attribute(line, name, value));
-    attribute(line, "position", record.position().to_string().as_bytes());
-    attribute(line, "recordedtime", time(record.time()).as_bytes());
+    stored(line, || attributes(record));
+    let (position, time) = (record.position(), record.time());
+    write!(line, r#""position":"{position}","recordedtime":"{time:.3}","#).expect("memory takes all");
     match data(record) {
         Data::Json(json) => {
             line.extend_from_slice(b"\"data\":");
@@ -60,7 +60,34 @@ pub fn time(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 
-fn attribute(line: &mut Vec<u8>, name: &str, value: &[u8]) {
+/// Appends these attributes. Nearly always nothing in them is to be escaped: to look once at all of it costs less than to look
+/// at each text.
+fn stored<'a, I: Iterator<Item = (&'a str, &'a [u8])>>(line: &mut Vec<u8>, attributes: impl Fn() -> I) {
+    let begin = line.len();
+    let mut texts = 0;
+    for (name, value) in attributes() {
+        attribute(line, name, value, |line, text| {
+            texts += 1;
+            quoted(line, text);
+        });
+    }
+    let written = &line[begin..];
+    let is_plain = |byte: u8| (0x20..0x7f).contains(&byte) & (byte != b'\\');
+    // No leaving early: so many bytes are looked at in one step.
+    let are_plain = written.iter().fold(true, |plain, byte| plain & is_plain(*byte));
+    if !are_plain || quotes(written) != 2 * texts {
+        line.truncate(begin);
+        attributes().for_each(|(name, value)| attribute(line, name, value, escaped));
+    }
+}
+
+/// How many there are. A sum that fits into a byte is made of many bytes in one step.
+fn quotes(text: &[u8]) -> usize {
+    let few = |text: &[u8]| text.iter().fold(0, |sum: u8, byte| sum + u8::from(*byte == b'"'));
+    text.chunks(usize::from(u8::MAX)).map(|text| usize::from(few(text))).sum()
+}
+
+fn attribute(line: &mut Vec<u8>, name: &str, value: &[u8], mut text: impl FnMut(&mut Vec<u8>, &[u8])) {
     text(line, name.as_bytes());
     line.push(b':');
     // The one attribute of ours whose CloudEvents type is Integer.
@@ -72,15 +99,14 @@ fn attribute(line: &mut Vec<u8>, name: &str, value: &[u8]) {
     line.push(b',');
 }
 
-fn text(line: &mut Vec<u8>, text: &[u8]) {
-    let plain = |byte: &u8| (0x20..0x7f).contains(byte) && !matches!(byte, b'"' | b'\\');
-    if text.iter().all(plain) {
-        line.push(b'"');
-        line.extend_from_slice(text);
-        line.push(b'"');
-    } else {
-        line.extend_from_slice(Value::from(String::from_utf8_lossy(text)).to_string().as_bytes());
-    }
+fn quoted(line: &mut Vec<u8>, text: &[u8]) {
+    line.push(b'"');
+    line.extend_from_slice(text);
+    line.push(b'"');
+}
+
+fn escaped(line: &mut Vec<u8>, text: &[u8]) {
+    line.extend_from_slice(Value::from(String::from_utf8_lossy(text)).to_string().as_bytes());
 }
 
 /// JSON on one line as it is; JSON on many lines joined; anything else as a text, or in base64.
@@ -121,15 +147,23 @@ mod tests {
 
     #[test]
     fn any_attribute_is_json() {
-        let mut line = Vec::new();
-        for (name, value) in [("streamversion", "3"), ("authid", "a\"\n\u{e9}"), ("id", "order-1@3")] {
-            attribute(&mut line, name, value.as_bytes());
+        let written = |authid: &'static str| {
+            let attributes = [("streamversion", "3"), ("authid", authid), ("id", "order-1@3")];
+            let mut line = b"{".to_vec();
+            stored(&mut line, || attributes.iter().map(|(name, value)| (*name, value.as_bytes())));
+            String::from_utf8(line).expect("text")
+        };
+        for authid in ["", "/users/1", "a\"\n\u{e9}", "\"", "\\", "\u{7f}", "\u{1}", "\u{e9}"] {
+            let line = written(authid);
+            let value: Value =
+                serde_json::from_str(&format!("{}}}", line.trim_end_matches(','))).expect("JSON");
+            assert_eq!(
+                value,
+                serde_json::json!({"streamversion": 3, "authid": authid, "id": "order-1@3"}),
+                "{line}"
+            );
         }
-        let text = format!("{{{}}}", String::from_utf8(line).expect("text").trim_end_matches(','));
-        let value: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(
-            value,
-            serde_json::json!({"streamversion": 3, "authid": "a\"\n\u{e9}", "id": "order-1@3"})
-        );
+        assert_eq!(quotes(&[b'"'; 1000]), 1000);
+        assert_eq!(written("x"), r#"{"streamversion":3,"authid":"x","id":"order-1@3","#);
     }
 }

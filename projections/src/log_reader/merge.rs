@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use factfold_schemas::topics::Topic;
 use rdkafka::{
     consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext, base_consumer::PartitionQueue},
     error::KafkaError,
@@ -40,7 +41,7 @@ impl Log {
         stop: &Stop,
         each: impl FnMut(Record<'_>, &[Lane]) -> Result<Next, E>,
     ) -> Result<bool, E> {
-        self.read_in_turn(lanes, stop, |record| record.message.timestamp().to_millis().unwrap_or(0), each)
+        self.read_in_turn(lanes, stop, by_time, each)
     }
 
     /// The same, merged by another number than the time: of the next record in each lane that with the lowest comes first, of
@@ -56,34 +57,98 @@ impl Log {
             return Ok(true);
         }
         let consumer = self.consumer(&[])?;
-        let reading = Reading { consumer: &consumer, stop, notice: self.notice };
-        // Split before anything is assigned: then nothing is ever fetched into the common queue.
-        let queues = lanes.iter().map(|lane| queue(&consumer, lane)).collect::<Result<Vec<_>, _>>()?;
-        consumer.assign(&assignment(lanes)?).doing("assigning partitions")?;
-        let mut heads: Vec<Option<BorrowedMessage<'_>>> = lanes.iter().map(|_| None).collect();
-        let mut order = BinaryHeap::with_capacity(lanes.len());
-        for index in 0..lanes.len() {
-            let Some(head) = reading.head(&queues[index], &mut lanes[index])? else { continue };
-            order.push(Reverse((turn(&Record { topic: lanes[index].topic, message: &head }), index)));
-            heads[index] = Some(head);
-        }
-        while let Some(Reverse((_, index))) = order.pop() {
-            if stop.is_wanted() {
+        let queues = queues(&consumer, lanes)?;
+        let mut merge = Merge::start(self, &consumer, &queues, lanes, stop, &turn)?;
+        while let Some((topic, message)) = merge.next(lanes)? {
+            if each(Record { topic, message: &message }, lanes)? == Next::Enough {
                 return Ok(false);
-            }
-            let Some(message) = heads[index].take() else { continue };
-            lanes[index].next = message.offset() + 1;
-            let next = each(Record { topic: lanes[index].topic, message: &message }, lanes)?;
-            if next == Next::Enough {
-                return Ok(false);
-            }
-            if let Some(head) = reading.head(&queues[index], &mut lanes[index])? {
-                order.push(Reverse((turn(&Record { topic: lanes[index].topic, message: &head }), index)));
-                heads[index] = Some(head);
             }
         }
         Ok(!stop.is_wanted())
     }
+}
+
+/// Records of several lanes, in their one order.
+pub(super) struct Merge<'a> {
+    reading: Reading<'a>,
+    queues: &'a [PartitionQueue<DefaultConsumerContext>],
+    turn: &'a dyn Fn(&Record<'_>) -> i64,
+    /// The next record of each lane.
+    heads: Vec<Option<BorrowedMessage<'a>>>,
+    order: BinaryHeap<Reverse<(i64, usize)>>,
+    /// The lane whose head was taken.
+    taken: Option<usize>,
+}
+
+impl<'a> Merge<'a> {
+    /// Begins to read, from queues that are split already.
+    pub(super) fn start(
+        log: &Log,
+        consumer: &'a BaseConsumer,
+        queues: &'a [PartitionQueue<DefaultConsumerContext>],
+        lanes: &mut [Lane],
+        stop: &'a Stop,
+        turn: &'a dyn Fn(&Record<'_>) -> i64,
+    ) -> Result<Self, LogError> {
+        consumer.assign(&assignment(lanes)?).doing("assigning partitions")?;
+        let mut merge = Self {
+            reading: Reading { consumer, stop, notice: log.notice },
+            queues,
+            turn,
+            heads: lanes.iter().map(|_| None).collect(),
+            order: BinaryHeap::with_capacity(lanes.len()),
+            taken: None,
+        };
+        for index in 0..lanes.len() {
+            merge.refill(index, lanes)?;
+        }
+        Ok(merge)
+    }
+
+    /// The next record, whose lane is moved on behind it. `None` at the end, or when somebody wants to stop.
+    pub(super) fn next(
+        &mut self,
+        lanes: &mut [Lane],
+    ) -> Result<Option<(Topic, BorrowedMessage<'a>)>, LogError> {
+        if let Some(index) = self.taken.take() {
+            self.refill(index, lanes)?;
+        }
+        if self.reading.stop.is_wanted() {
+            return Ok(None);
+        }
+        let Some(Reverse((_, index))) = self.order.pop() else { return Ok(None) };
+        self.taken = Some(index);
+        let message = self.heads[index].take().expect("what is in order has a head");
+        lanes[index].next = message.offset() + 1;
+        Ok(Some((lanes[index].topic, message)))
+    }
+
+    fn refill(&mut self, index: usize, lanes: &mut [Lane]) -> Result<(), LogError> {
+        if let Some(head) = self.reading.head(&self.queues[index], &mut lanes[index])? {
+            let turn = (self.turn)(&Record { topic: lanes[index].topic, message: &head });
+            self.order.push(Reverse((turn, index)));
+            self.heads[index] = Some(head);
+        }
+        Ok(())
+    }
+}
+
+/// The turn of a record where the broker's time says it.
+pub(super) fn by_time(record: &Record<'_>) -> i64 {
+    record.message.timestamp().to_millis().unwrap_or(0)
+}
+
+/// The turn of a record where the broker's time says it.
+pub(super) fn by_time(record: &Record<'_>) -> i64 {
+    record.message.timestamp().to_millis().unwrap_or(0)
+}
+
+/// The queue of each lane. They are split before anything is assigned: then nothing is ever fetched into the common queue.
+pub(super) fn queues(
+    consumer: &Arc<BaseConsumer>,
+    lanes: &[Lane],
+) -> Result<Vec<PartitionQueue<DefaultConsumerContext>>, LogError> {
+    lanes.iter().map(|lane| queue(consumer, lane)).collect()
 }
 
 fn queue(
@@ -112,7 +177,8 @@ impl Reading<'_> {
             return Ok(None);
         }
         let mut timeout = Duration::ZERO;
-        let (mut since, mut noticed) = (Instant::now(), false);
+        // Looking at the clock for every record would cost as much as the record.
+        let (mut since, mut noticed) = (None, false);
         while !self.stop.is_wanted() {
             match queue.poll(timeout) {
                 Some(Ok(message)) if message.offset() < lane.end => return Ok(Some(message)),
@@ -127,12 +193,13 @@ impl Reading<'_> {
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
                 tolerate(error, lane)?;
             }
+            let since = since.get_or_insert_with(Instant::now);
             // What ends in markers ends without another record.
             let at = self.consumer.position().doing("asking how far it is read")?;
             let at = at.find_partition(&lane.name, lane.partition);
             let at = at.and_then(|element| element.offset().to_raw());
             if let Some(at) = at.filter(|at| *at > lane.next) {
-                (lane.next, since) = (at.min(lane.end), Instant::now());
+                (lane.next, *since) = (at.min(lane.end), Instant::now());
                 if lane.next >= lane.end {
                     return Ok(None);
                 }

@@ -2,15 +2,17 @@
 //!
 //! [`bound`] is what a person says about where to begin and end; [`Log::lanes`] makes offsets of it; [`merge`] reads to the
 //! end, partitions merged by the broker's time; [`follow`] goes on from there, live; [`envelope`] writes a record as a
-//! CloudEvent in JSON, with what is [`visible`] of it. Memory is bounded by what the library fetches ahead.
+//! CloudEvent in JSON, with what is [`visible`] of it; [`lines`] has all cores do that. Memory is bounded by what the library fetches ahead.
 //!
 //! Everything here blocks. It must never join a group, commit an offset, or decide what a record means.
 
 pub mod bound;
+mod crew;
 pub mod envelope;
 mod error;
 mod filter;
 pub mod follow;
+pub mod lines;
 pub mod merge;
 mod record;
 pub mod visible;

@@ -1,7 +1,6 @@
 //! `factfold replay`: the events of one service or more in one order, the same every time: as lines of JSON, as files for
 //! analysts, or as records of another topic.
 
-mod ndjson;
 mod ocel;
 mod output;
 mod parquet;
@@ -20,7 +19,7 @@ use anyhow::{Context as _, anyhow};
 use factfold_projections::log_reader::{Bound, Filter, Lane, Log, Stop, bound::listed, merge};
 use factfold_schemas::{ids::StreamId, kafka::Cluster, partitioner::partition_of, topics::Service};
 
-use self::{progress::Progress, target::Target};
+use self::{progress::Progress, sink::Way, target::Target};
 use super::arguments;
 use crate::{
     blocking::{self, interrupted},
@@ -125,7 +124,7 @@ pub(super) async fn run(mut args: Args, data: DataDir) -> Result<ExitCode, Failu
 
 fn replay(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failure> {
     let log = Log::open(cluster, notice)?;
-    let (mut sink, from) = sink::open(args, &log, stop)?;
+    let (mut way, from) = sink::open(args, &log, stop)?;
     let topics: Vec<_> = args.services.iter().map(|service| service.events()).collect();
     let only = match &args.stream {
         Some(stream) => Some(partition_of(stream.as_bytes(), log.partitions(&cluster.topic(topics[0]))?)),
@@ -135,19 +134,25 @@ fn replay(args: &Args, cluster: &Cluster, stop: &Stop) -> Result<ExitCode, Failu
     let mut lanes = log.lanes(&topics, only, &from, &args.to)?;
     say_what_is_gone(&from, &lanes);
     let mut progress = Progress::new(args, &lanes);
-    let ended = log.read(&mut lanes, stop, |record, lanes| -> anyhow::Result<_> {
-        if filter.lets_through(&record) {
-            sink.write(&record)?;
-        }
-        progress.tick(lanes, &mut *sink)?;
-        Ok(merge::Next::Go)
-    })?;
+    let ended = match &mut way {
+        Way::Lines(output) => log.lines(&mut lanes, &filter, stop, |lines, lanes| -> anyhow::Result<_> {
+            output.put(&lines.bytes)?;
+            progress.look(lanes, || output.settle())
+        })?,
+        Way::Records(sink) => log.read(&mut lanes, stop, |record, lanes| -> anyhow::Result<_> {
+            if filter.lets_through(&record) {
+                sink.write(&record)?;
+            }
+            progress.tick(lanes, || sink.settle(lanes))?;
+            Ok(merge::Next::Go)
+        })?,
+    };
     if ended {
-        sink.finish(&lanes)?;
+        way.finish(&lanes)?;
         progress.finish(&lanes)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if sink.settle(&lanes)? {
+    if way.settle(&lanes)? {
         progress.finish(&lanes)?;
     }
     Err(interrupted())

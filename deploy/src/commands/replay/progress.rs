@@ -10,7 +10,7 @@ use anyhow::Result;
 use factfold_projections::log_reader::{Lane, bound::listed};
 use indicatif::ProgressBar;
 
-use super::{Args, sink::Sink};
+use super::Args;
 use crate::{data_dir::write_private, output};
 
 /// How often progress is shown, and the place to go on from is saved.
@@ -39,9 +39,14 @@ impl Progress {
     }
 
     /// One more record was read.
-    pub(super) fn tick(&mut self, lanes: &[Lane], sink: &mut dyn Sink) -> Result<()> {
+    pub(super) fn tick(&mut self, lanes: &[Lane], settle: impl FnOnce() -> Result<bool>) -> Result<()> {
         self.records += 1;
-        if !self.records.is_multiple_of(RECORDS_PER_LOOK) || self.looked.elapsed() < TICK {
+        if self.records.is_multiple_of(RECORDS_PER_LOOK) { self.look(lanes, settle) } else { Ok(()) }
+    }
+
+    /// Many more were read. What `settle` does makes them last, and says whether they do.
+    pub(super) fn look(&mut self, lanes: &[Lane], settle: impl FnOnce() -> Result<bool>) -> Result<()> {
+        if self.looked.elapsed() < TICK {
             return Ok(());
         }
         self.looked = Instant::now();
@@ -49,7 +54,7 @@ impl Progress {
             bar.set_position((read_to(lanes) - self.first).unsigned_abs());
         }
         // What the file says was written must have been.
-        if sink.settle(lanes)? {
+        if settle()? {
             self.save(lanes)?;
         }
         Ok(())
