@@ -138,11 +138,6 @@ pub(super) fn by_time(record: &Record<'_>) -> i64 {
     record.message.timestamp().to_millis().unwrap_or(0)
 }
 
-/// The turn of a record where the broker's time says it.
-pub(super) fn by_time(record: &Record<'_>) -> i64 {
-    record.message.timestamp().to_millis().unwrap_or(0)
-}
-
 /// The queue of each lane. They are split before anything is assigned: then nothing is ever fetched into the common queue.
 pub(super) fn queues(
     consumer: &Arc<BaseConsumer>,
