@@ -47,6 +47,8 @@ pub struct Entry {
     pub paused: bool,
     /// Whether it is shown as soon as it has caught up.
     pub goes_live: bool,
+    /// Whether its tables have their indexes.
+    pub indexed: bool,
     /// When it first came to the end of the log.
     pub caught_up_at: Option<Timestamp>,
     /// Until when it was shown.
@@ -338,6 +340,7 @@ fn entry(row: &PgRow) -> Result<Option<Entry>, sqlx::Error> {
         current: row.try_get("current")?,
         paused: row.try_get("paused")?,
         goes_live: row.try_get("goes_live")?,
+        indexed: row.try_get("indexed")?,
         caught_up_at: row.try_get::<Option<Time>, _>("caught_up_at")?.map(|time| time.0),
         shown_until: row.try_get::<Option<Time>, _>("shown_until")?.map(|time| time.0),
         comparison: row.try_get::<Option<Json<_>>, _>("comparison")?.map(|comparison| comparison.0),

@@ -57,13 +57,18 @@ pub(super) async fn measure(ground: &Ground, sizes: &Sizes) -> Result<Vec<Figure
     measured
 }
 
-/// Waits until a build has come to the end and has its indexes. Says how long that took, from when a projector was at it.
+/// Waits until a build has come to the end. Says how long it took, from when a projector was at it, until it had all its rows and
+/// its indexes: what comes then, comparing it with another, is no part of the floor.
 async fn built(catalogue: &mut Catalogue, build: Build, has_stopped: impl Fn() -> bool) -> Result<Duration> {
-    let mut since = None;
+    let (mut since, mut took) = (None::<Instant>, None);
     loop {
         let entry = catalogue.builds().await?.into_iter().find(|entry| entry.build == build);
-        if entry.context("the build is gone")?.caught_up_at.is_some() {
-            return Ok(since.map_or(Duration::ZERO, |since: Instant| since.elapsed()));
+        let entry = entry.context("the build is gone")?;
+        if entry.indexed {
+            took = took.or(since.map(|since| since.elapsed()));
+        }
+        if entry.caught_up_at.is_some() {
+            return Ok(took.unwrap_or_default());
         }
         if since.is_none() && !catalogue.progress(build).await?.is_empty() {
             since = Some(Instant::now());

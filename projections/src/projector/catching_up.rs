@@ -33,7 +33,7 @@ pub(crate) async fn until(
     each: impl Fn(usize) + Send + Sync + 'static,
 ) -> Result<bool, Stop> {
     let mut database = session.connect().await?;
-    let source = Source::connect(&session.cluster, session.build.projection)?;
+    let source = Source::connect(&session.cluster, session.build.projection, Size::CATCHING_UP)?;
     let checkpoints = session.resume(&mut database, &source).await?;
     in_time(database.close()).await?;
     drop(source);
@@ -91,7 +91,7 @@ async fn fold(
     each: &impl Fn(usize),
 ) -> Result<bool, Stop> {
     let mut database = session.connect().await?;
-    let mut source = Source::connect(&session.cluster, session.build.projection)?;
+    let mut source = Source::connect(&session.cluster, session.build.projection, Size::CATCHING_UP)?;
     source.start(checkpoints)?;
     source.limit(bounds);
     let (mut took, mut measured) = (Duration::ZERO, Instant::now());
@@ -101,7 +101,7 @@ async fn fold(
         }
         let turn = session.pace.turn(took).await;
         let begun = Instant::now();
-        let batch = source.gather(Size::CATCHING_UP)?;
+        let batch = source.gather()?;
         if !batch.moves.is_empty() {
             in_time(session.commit(&mut database, &batch)).await?;
             source.committed(&batch);

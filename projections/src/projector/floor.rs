@@ -91,14 +91,14 @@ fn current(projection: Projection) -> Build {
 }
 
 fn read(cluster: &Cluster, records: usize) -> Result<Floor, Stop> {
-    let mut source = Source::connect(cluster, Projection::Goods)?;
+    let mut source = Source::connect(cluster, Projection::Goods, Size::FOLLOWING)?;
     let extents = source.extents()?.into_iter();
     let starts: Checkpoints =
         extents.map(|(place, extent)| (place, Checkpoint { next: extent.low, decided: None })).collect();
     source.start(starts.clone())?;
     let (mut batches, mut read) = (Vec::new(), 0);
     while read < records {
-        let batch = source.gather(Size::FOLLOWING)?;
+        let batch = source.gather()?;
         if !batch.entries.is_empty() {
             source.committed(&batch);
             read += batch.entries.len();

@@ -105,7 +105,7 @@ impl Session {
             return Ok(());
         }
         let mut database = self.connect().await?;
-        let mut source = Source::connect(&self.cluster, self.build.projection)?;
+        let mut source = Source::connect(&self.cluster, self.build.projection, Size::FOLLOWING)?;
         fail_point!("projector::connected");
         source.start(self.resume(&mut database, &source).await?)?;
         fail_point!("projector::resumed");
@@ -116,17 +116,17 @@ impl Session {
             backoff.reset();
             source.start(checkpoint::load(&mut database, self.build).await?)?;
         }
+        self.make_indexes(&mut database).await?;
         if !comparing::with_shown(self).await? {
             return Ok(());
         }
         source.start(checkpoint::load(&mut database, self.build).await?)?;
-        self.make_indexes(&mut database).await?;
         tracing::debug!(projection.name = self.build.projection.name(), "following");
 
         let mut pace = self.pace.following();
         let (mut written, mut measured, mut caught_up) = (Instant::now(), None::<Instant>, false);
         while !self.is_stopped() {
-            let batch = source.gather(Size::FOLLOWING)?;
+            let batch = source.gather()?;
             pace.is_behind(Size::FOLLOWING.is_full(&batch));
             if !batch.entries.is_empty() || (!batch.moves.is_empty() && written.elapsed() >= MARKERS_INTERVAL)
             {

@@ -34,15 +34,25 @@ pub(super) struct Size {
     bytes_max: usize,
     /// How long to wait for more where nothing more is here.
     patience: Duration,
+    /// How much the library fetches ahead: with little, whoever decodes waits for the next fetch.
+    ahead_kbytes: u32,
 }
 
 impl Size {
     /// Whatever is there shows at once.
-    pub(super) const FOLLOWING: Self =
-        Self { records_max: 5_000, bytes_max: 8 * 1024 * 1024, patience: Duration::ZERO };
+    pub(super) const FOLLOWING: Self = Self {
+        records_max: 5_000,
+        bytes_max: 8 * 1024 * 1024,
+        patience: Duration::ZERO,
+        ahead_kbytes: 4 * 1024,
+    };
     /// The more comes together, the fewer rows are written twice. Decoded it takes some four times the bytes.
-    pub(super) const CATCHING_UP: Self =
-        Self { records_max: 50_000, bytes_max: 16 * 1024 * 1024, patience: Duration::from_millis(20) };
+    pub(super) const CATCHING_UP: Self = Self {
+        records_max: 50_000,
+        bytes_max: 16 * 1024 * 1024,
+        patience: Duration::from_millis(20),
+        ahead_kbytes: 32 * 1024,
+    };
 
     /// Whether there is probably more than this batch could take.
     pub(super) fn is_full(self, batch: &Batch) -> bool {
@@ -64,6 +74,7 @@ pub(super) struct Source {
     bounds: BTreeMap<Place, i64>,
     /// What was read and is not yet in a batch.
     read: BTreeMap<Place, Vec<Entry>>,
+    size: Size,
 }
 
 /// Where the log of a partition begins and ends.
@@ -75,11 +86,11 @@ pub(super) struct Extent {
 
 impl Source {
     /// Connects, without reading yet.
-    pub(super) fn connect(cluster: &Cluster, projection: Projection) -> Result<Self, Stop> {
+    pub(super) fn connect(cluster: &Cluster, projection: Projection, size: Size) -> Result<Self, Stop> {
         let consumer: BaseConsumer = cluster
             .reader(format_args!("projector.{projection}"))
             .set("enable.auto.offset.store", "false")
-            .set("queued.max.messages.kbytes", "4096")
+            .set("queued.max.messages.kbytes", size.ahead_kbytes.to_string())
             // A full queue is emptied within milliseconds here; by default the next fetch would wait for a second.
             .set("fetch.queue.backoff.ms", "5")
             .set("reconnect.backoff.max.ms", "1000")
@@ -91,6 +102,7 @@ impl Source {
             checkpoints: Checkpoints::new(),
             bounds: BTreeMap::new(),
             read: BTreeMap::new(),
+            size,
         })
     }
 
@@ -129,8 +141,9 @@ impl Source {
         Ok(())
     }
 
-    /// What is there now, up to this size; when nothing is there, waits a moment for a first record.
-    pub(super) fn gather(&mut self, size: Size) -> Result<Batch, Stop> {
+    /// What is there now, up to its size; when nothing is there, waits a moment for a first record.
+    pub(super) fn gather(&mut self) -> Result<Batch, Stop> {
+        let size = self.size;
         let is_open = self.read.values().any(|entries| !entries.is_empty());
         let mut timeout = if is_open { REST_TIMEOUT } else { FIRST_TIMEOUT };
         let (mut records, mut bytes) = (0, 0);

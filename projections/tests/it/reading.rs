@@ -13,7 +13,8 @@ use factfold_schemas::{
 };
 
 use crate::world::{
-    World, cause, goods_added, home, order_created, order_events, order_in, order_paid, recorded,
+    World, cause, goods_added, home, line_reserved, order_created, order_events, order_in, order_paid,
+    recorded,
 };
 
 /// Pages come newest first, none is left out and none comes twice, while new ones are added in front.
@@ -57,7 +58,7 @@ async fn orders_are_found_by_user_status_and_goods() {
     let coffee = GoodsId::generate();
     for (order, events) in [
         (with_tea, vec![order_created(ada, &[coffee, tea])]),
-        (paid, vec![order_created(ada, &[coffee]), order_paid(1)]),
+        (paid, vec![order_created(ada, &[coffee]), line_reserved(0, 1), order_paid(2)]),
         (foreign, vec![order_created(UserId::generate(), &[tea])]),
     ] {
         let position = world.decide_order(order, 1, events).await;
