@@ -17,6 +17,7 @@ pub(crate) use self::keep::tidy;
 pub use self::moment::{At, InvalidAt};
 use crate::{
     Error, Projection,
+    catalogue::Catalogue,
     log_reader::{Log, LogError},
 };
 
@@ -76,6 +77,7 @@ pub async fn past(
         let Some(build) = kept.build(bounds, stopped.clone(), each.clone()).await? else { return Ok(None) };
         schemas.push(build.schema(&cluster.namespace));
     }
+    tidy(&mut Catalogue::open(cluster, database_url).await?).await?;
     let positions = moment.into_iter();
     let positions =
         positions.map(|((topic, partition), next)| Position::new(topic, partition, next)).collect();

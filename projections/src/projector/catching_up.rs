@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::resume_unwind,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +13,10 @@ use std::{
 };
 
 use sqlx::Connection as _;
-use tokio::{runtime::Handle, task::JoinSet};
+use tokio::{
+    runtime::Handle,
+    task::{JoinError, JoinSet},
+};
 
 use super::{
     batch::Place,
@@ -51,7 +55,12 @@ pub(crate) async fn until(
     }
     let mut is_there = Ok(true);
     while let Some(ended) = working.join_next().await {
-        let ended = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let ended = match ended.map_err(JoinError::try_into_panic) {
+            Ok(ended) => ended,
+            Err(Ok(panic)) => resume_unwind(panic),
+            // The whole process ends.
+            Err(Err(_)) => Ok(false),
+        };
         is_there = is_there.and_then(|is_there| Ok(ended? && is_there));
     }
     is_there

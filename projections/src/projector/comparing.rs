@@ -64,10 +64,10 @@ pub(super) async fn with_shown(session: &Session) -> Result<bool, Stop> {
     Ok(true)
 }
 
-/// Only one that is to be shown in another's place is compared.
+/// Only one that nobody has seen yet is compared.
 async fn is_wanted(session: &Session, database: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT goes_live AND NOT current AND comparison IS NULL AS is_wanted FROM projections
+        "SELECT NOT current AND shown_until IS NULL AND comparison IS NULL AS is_wanted FROM projections
          WHERE projection = $1 AND version = $2",
     );
     let row = row.bind(session.build.projection.name()).bind(session.build.version);

@@ -1,6 +1,6 @@
 //! The past: what is folded for a moment is what people saw at that moment.
 
-use factfold_projections::{At, Past, Projection, past};
+use factfold_projections::{At, OF_THE_PAST, Past, Projection, past};
 use factfold_schemas::{
     ids::{GoodsId, UserId},
     position::Position,
@@ -104,6 +104,23 @@ async fn the_past_is_what_people_saw() {
     let by_command = look_back(&world, At::Command(all[1].last)).await;
     assert_same(&mut database, &by_command, &all[1]).await;
     assert_eq!(by_command.schemas, schemas[3]);
+    // What nobody has asked for in a day goes, but for what somebody looks at.
+    let looked_at = look_back(&world, At::Time(all[3].time)).await;
+    drop(by_command);
+    let old = format!(
+        "UPDATE {0}.projections SET used_at = now() - interval '25 hours' WHERE fold = {OF_THE_PAST}",
+        world.schema()
+    );
+    sqlx::query(AssertSqlSafe(old)).execute(&mut database).await.expect("as if a day had gone");
+    let last_asked = look_back(&world, At::Time(all[0].time)).await;
+    let is_there = "SELECT count(*) FROM pg_namespace WHERE nspname = ANY($1)";
+    // Of the moment in between only what it shares with both: nobody came or went.
+    for (schemas, there) in [(&schemas[3], 1), (&looked_at.schemas, 6), (&last_asked.schemas, 6)] {
+        let count: i64 =
+            sqlx::query_scalar(is_there).bind(schemas).fetch_one(&mut database).await.expect("a count");
+        assert_eq!(count, there, "{schemas:?}");
+    }
+    assert_same(&mut database, &last_asked, &all[0]).await;
     // What is shown was not touched, and goes on.
     let last = world.decide_goods(tea, 5, vec![stock_adjusted(1, 4)]).await;
     world.see(&reads, Projection::Goods, last).await;
