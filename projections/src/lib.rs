@@ -4,7 +4,8 @@
 //! then written in a handful of statements) and its queries. [`Projector`] is the loop that keeps them up to date,
 //! [`ReadSide`] answers questions, and `waiting` makes sure that an answer is not older than what the caller has seen.
 //! [`migrate()`] makes the tables. [`log_reader`] reads the events themselves, for whoever wants to see them as they are, and
-//! [`events`] shows them to many at once.
+//! [`events`] shows them to many at once. [`verify`], [`auditing`] and [`past()`] are for whoever wants to know whether it is true, and
+//! what was.
 //!
 //! This is the only crate with SQL. It decides nothing and writes to no topic: everything here can be thrown away and
 //! folded again.
