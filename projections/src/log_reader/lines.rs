@@ -21,6 +21,9 @@ use super::{
 const PIECE_RECORDS: usize = 512;
 /// How much of keys and values that may be; the headers that a decider writes are short.
 const PIECE_BYTES: usize = 256 * 1024;
+/// How much may be fetched ahead of them, in all lanes together, unless these are very many: with little, all cores wait for the next
+/// fetch.
+const AHEAD_KBYTES: usize = 64 * 1024;
 /// About how long a line is, beside the key and the value.
 const LINE_BYTES: usize = 768;
 
@@ -56,7 +59,9 @@ impl Log {
         if lanes.iter().all(|lane| lane.next >= lane.end) {
             return Ok(true);
         }
-        let consumer = self.consumer(&[])?;
+        let ahead = (AHEAD_KBYTES / lanes.len()).clamp(1024, AHEAD_KBYTES / 4).to_string();
+        let consumer =
+            self.consumer(&[("queued.max.messages.kbytes", &ahead), ("fetch.queue.backoff.ms", "1")])?;
         let queues = queues(&consumer, lanes)?;
         let work = |piece: Piece<'_>| piece.write(filter);
         let mut ahead = lanes.to_vec();
