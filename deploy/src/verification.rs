@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use factfold_projections::{
     Projection, auditing,
-    log_reader::{Log, Stop},
+    log_reader::{Log, WantedOnDrop},
     verify,
 };
 use factfold_schemas::{kafka::Cluster, topics::Service};
@@ -66,7 +66,7 @@ async fn everything(cluster: &Cluster, database_url: &str) -> Result<(u64, u64)>
 
 async fn audited(service: Service, cluster: Cluster) -> Result<u64> {
     // Told when this future is dropped, too.
-    let stop = Stopping(Stop::default());
+    let stop = WantedOnDrop::default();
     let wanted = stop.0.clone();
     let audit = move || {
         let log = Log::open_for_many(&cluster, notice)?;
@@ -78,12 +78,4 @@ async fn audited(service: Service, cluster: Cluster) -> Result<u64> {
         tracing::error!(kafka.position = %finding.at, "{}", finding.what);
     }
     Ok(audited.found)
-}
-
-struct Stopping(Stop);
-
-impl Drop for Stopping {
-    fn drop(&mut self) {
-        self.0.want();
-    }
 }

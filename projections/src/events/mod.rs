@@ -26,7 +26,9 @@ pub use self::{
     place::{InvalidPlace, Place, Scope},
     ring::{Cursor, Join, Passed},
 };
-use crate::log_reader::{Bound, Filter, Kept, Lane, Log, LogError, Record, Stop, follow::Live, merge::Next};
+use crate::log_reader::{
+    Bound, Filter, Kept, Lane, Log, LogError, Record, Stop, WantedOnDrop, follow::Live, merge::Next,
+};
 
 /// How long to rest when the newest events cannot be read.
 const REST: Duration = Duration::from_secs(1);
@@ -201,7 +203,7 @@ impl Events {
         work: impl FnOnce(&Log, &Stop) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
         let log = self.log().await?;
-        let abandoned = WantedOnDrop(Stop::default());
+        let abandoned = WantedOnDrop::default();
         let stop = abandoned.0.clone();
         joined(spawn_blocking(move || work(&log, &stop))).await
     }
@@ -272,14 +274,6 @@ fn is_before(record: &Record<'_>, place: &[Position]) -> bool {
 
 fn notice(message: &str) {
     tracing::warn!("events are read slowly: {message}");
-}
-
-struct WantedOnDrop(Stop);
-
-impl Drop for WantedOnDrop {
-    fn drop(&mut self) {
-        self.0.want();
-    }
 }
 
 /// The result of work on another thread. It is cancelled only when the whole runtime ends.

@@ -78,6 +78,16 @@ impl Stop {
     }
 }
 
+/// A wish to stop that is made when this goes: whoever waited for a reader is gone.
+#[derive(Debug, Default)]
+pub struct WantedOnDrop(pub Stop);
+
+impl Drop for WantedOnDrop {
+    fn drop(&mut self) {
+        self.0.want();
+    }
+}
+
 /// What is to be read of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {

@@ -126,12 +126,7 @@ async fn copy(
 ) -> Result<(), Error> {
     let [source, target] = [from, to].map(|build| build.schema(namespace));
     let mut transaction = database.begin().await?;
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT tablename::TEXT FROM pg_tables WHERE schemaname = $1")
-            .bind(&source)
-            .fetch_all(&mut *transaction)
-            .await?;
-    for table in tables {
+    for table in to.projection.table_names() {
         let insert = format!("INSERT INTO {target}.{table} SELECT * FROM {source}.{table}");
         raw_sql(AssertSqlSafe(insert)).execute(&mut *transaction).await?;
     }

@@ -31,13 +31,8 @@ pub async fn copy(cluster: &Cluster, database_url: &str, projection: Projection)
 async fn between(cluster: &Cluster, database_url: &str, from: Build, to: Build) -> Result<Duration, Error> {
     let mut connection = PgConnection::connect_with(&to.options(database_url, &cluster.namespace)?).await?;
     let [from, schema] = [from, to].map(|build| build.schema(&cluster.namespace));
-    let tables: Vec<String> =
-        sqlx::query_scalar("SELECT tablename::TEXT FROM pg_tables WHERE schemaname = $1")
-            .bind(&from)
-            .fetch_all(&mut connection)
-            .await?;
     let mut rows = Vec::new();
-    for table in tables {
+    for table in to.projection.table_names() {
         let out = format!("COPY {from}.{table} TO STDOUT (FORMAT BINARY)");
         let bytes: Vec<_> = connection.copy_out_raw(&out).await?.try_collect().await?;
         rows.push((table, bytes.concat()));
