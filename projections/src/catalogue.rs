@@ -31,8 +31,12 @@ const SWITCH_TRIES: u32 = 20;
 
 /// The fold of builds that no projector goes on with: they are made to be compared.
 pub const OF_NOBODY: i32 = 0;
-/// The fold of builds that were folded up to one moment, and stay there.
-pub const OF_THE_PAST: i32 = -1;
+
+/// The fold of builds that were folded up to one moment, and stay there: below that of nobody, and another for each fold of the code,
+/// since what another fold made of that moment is no answer.
+pub(crate) fn of_the_past(projection: Projection) -> i32 {
+    -projection.fold()
+}
 
 /// A build, as the catalogue has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,7 +134,7 @@ impl Catalogue {
 
     /// Makes a build for one moment.
     pub(crate) async fn make_of_the_past(&mut self, projection: Projection) -> Result<Build, Error> {
-        self.make(projection, OF_THE_PAST).await
+        self.make(projection, of_the_past(projection)).await
     }
 
     async fn make(&mut self, projection: Projection, fold: i32) -> Result<Build, Error> {
@@ -161,12 +165,12 @@ impl Catalogue {
                      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                      WHERE c.relkind = 'r' AND n.nspname = current_schema() || '_' || projection || '_' || version
                  ) AS size
-                 WHERE fold = $1
+                 WHERE fold < $1
                  WINDOW latest AS (ORDER BY used_at DESC, version DESC ROWS UNBOUNDED PRECEDING)
              ) AS past
              WHERE used_at < now() - make_interval(hours => $2) OR (place > 1 AND bytes > $3)",
         );
-        let rows = rows.bind(OF_THE_PAST).bind(hours).bind(bytes_max).fetch_all(&mut self.connection).await?;
+        let rows = rows.bind(OF_NOBODY).bind(hours).bind(bytes_max).fetch_all(&mut self.connection).await?;
         Ok(rows.iter().filter_map(|row| Build::of(row).transpose()).collect::<Result<_, _>>()?)
     }
 

@@ -36,7 +36,7 @@ mod verifying;
 mod waiting;
 
 pub use build::Build;
-pub use catalogue::{BuildError, Catalogue, Entry as BuildEntry, OF_NOBODY, OF_THE_PAST};
+pub use catalogue::{BuildError, Catalogue, Entry as BuildEntry, OF_NOBODY};
 pub use command_outcomes::CommandOutcome;
 pub use error::{Contradiction, Error, Violation};
 pub use goods::GoodsFilter;

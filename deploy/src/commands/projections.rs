@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use factfold_projections::{
-    Build, BuildEntry, BuildError, Catalogue, Comparison, Found, OF_NOBODY, OF_THE_PAST, Projection,
+    Build, BuildEntry, BuildError, Catalogue, Comparison, Found, OF_NOBODY, Projection,
     log_reader::{Bound, Lane, Log},
 };
 use factfold_schemas::{kafka::Cluster, topics::Topic};
@@ -247,7 +247,7 @@ async fn list(catalogue: &mut Catalogue, cluster: &Cluster, json: bool) -> Resul
 fn state(entry: &BuildEntry) -> &'static str {
     match entry {
         BuildEntry { fold: OF_NOBODY, .. } => "being verified",
-        BuildEntry { fold: OF_THE_PAST, .. } => "of the past",
+        BuildEntry { fold, .. } if *fold < OF_NOBODY => "of the past",
         BuildEntry { failure: Some(_), .. } => "stopped",
         BuildEntry { paused: true, .. } => "paused",
         BuildEntry { current: true, .. } => "shown",

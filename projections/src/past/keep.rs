@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::{
     Build, Error, Projection,
-    catalogue::{BuildError, Catalogue, OF_THE_PAST},
+    catalogue::{BuildError, Catalogue, of_the_past},
     postgres::connect_options,
     projector::{catching_up, checkpoint, pace::Pace, session::Session},
 };
@@ -76,7 +76,7 @@ impl Keeper<'_> {
     ) -> Result<Option<(Build, bool)>, Error> {
         let mut nearest: Option<(i64, Build)> = None;
         for entry in catalogue.builds().await? {
-            if entry.build.projection != self.projection || entry.fold != OF_THE_PAST {
+            if entry.build.projection != self.projection || entry.fold != of_the_past(self.projection) {
                 continue;
             }
             let at = catalogue.progress(entry.build).await?.into_iter();

@@ -1,6 +1,6 @@
 //! The past: what is folded for a moment is what people saw at that moment.
 
-use factfold_projections::{At, OF_THE_PAST, Past, Projection, past};
+use factfold_projections::{At, OF_NOBODY, Past, Projection, past};
 use factfold_schemas::{
     ids::{GoodsId, UserId},
     position::Position,
@@ -108,7 +108,7 @@ async fn the_past_is_what_people_saw() {
     let looked_at = look_back(&world, At::Time(all[3].time)).await;
     drop(by_command);
     let old = format!(
-        "UPDATE {0}.projections SET used_at = now() - interval '25 hours' WHERE fold = {OF_THE_PAST}",
+        "UPDATE {0}.projections SET used_at = now() - interval '25 hours' WHERE fold < {OF_NOBODY}",
         world.schema()
     );
     sqlx::query(AssertSqlSafe(old)).execute(&mut database).await.expect("as if a day had gone");
