@@ -107,14 +107,14 @@ impl Session {
         let mut database = self.connect().await?;
         let mut source = Source::connect(&self.cluster, self.build.projection, Size::FOLLOWING)?;
         fail_point!("projector::connected");
-        source.start(self.resume(&mut database, &source).await?)?;
+        source.folded(self.resume(&mut database, &source).await?);
         fail_point!("projector::resumed");
         while source.lag()?.iter().map(|(_, lag)| lag).sum::<i64>() > catching_up::DISTANCE_MIN {
             if !catching_up::until(self, source.ends()?, |_| {}).await? {
                 return Ok(());
             }
             backoff.reset();
-            source.start(checkpoint::load(&mut database, self.build).await?)?;
+            source.folded(checkpoint::load(&mut database, self.build).await?);
         }
         self.make_indexes(&mut database).await?;
         if !comparing::with_shown(self).await? {

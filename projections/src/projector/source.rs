@@ -128,7 +128,13 @@ impl Source {
         Ok(extents)
     }
 
-    /// Begins to read at these checkpoints.
+    /// What is folded already, before it is said to start.
+    pub(super) fn folded(&mut self, checkpoints: Checkpoints) {
+        self.checkpoints = checkpoints;
+    }
+
+    /// Begins to read at these checkpoints: once, since librdkafka may end the process when an assignment takes the place of
+    /// one that has just taken another's (librdkafka #5573).
     pub(super) fn start(&mut self, checkpoints: Checkpoints) -> Result<(), KafkaError> {
         let mut assignment = TopicPartitionList::new();
         for (name, topic) in &self.names {
