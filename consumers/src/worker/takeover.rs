@@ -347,7 +347,9 @@ impl<'a> Clients<'a> {
         Ok((folded, decided))
     }
 
-    /// Reads these partitions from these offsets to their ends, or for as long as `each` wants more.
+    /// Reads these histories of one input from these offsets to their ends, or for as long as `each` wants more. What the broker
+    /// sends along from behind an end is left to whoever goes on there: a timer that was known before it is read could be
+    /// published, and then set once more by its own record.
     fn read(
         &self,
         mut open: Vec<(&History, i64)>,
@@ -359,8 +361,8 @@ impl<'a> Clients<'a> {
         if open.is_empty() {
             return Ok(());
         }
-        let topics: HashMap<String, Topic> =
-            open.iter().map(|(history, _)| (self.cluster.topic(history.topic.0), history.topic.0)).collect();
+        let all: HashMap<String, &History> =
+            open.iter().map(|(history, _)| (self.cluster.topic(history.topic.0), *history)).collect();
         let mut list = TopicPartitionList::new();
         for (history, from) in &open {
             let (topic, partition) = history.topic;
@@ -376,17 +378,17 @@ impl<'a> Clients<'a> {
             match self.committed.poll(Duration::from_millis(5)) {
                 Some(Ok(message)) => {
                     progress = Instant::now();
-                    if let Some(topic) = topics.get(message.topic())
-                        && each(*topic, &incoming(&message))?.is_break()
-                    {
-                        break;
+                    if let Some(history) = all.get(message.topic()).filter(|h| message.offset() < h.end) {
+                        match each(history.topic.0, &incoming(&message))? {
+                            ControlFlow::Continue(()) => continue,
+                            ControlFlow::Break(()) => break,
+                        }
                     }
-                    continue;
                 }
                 Some(Err(error)) => tracing::debug!(%error, "{doing}"),
                 None => {}
             }
-            // Nothing is there right now. A position moves over transaction markers, which are no messages.
+            // Nothing more is there right now. A position moves over transaction markers, which are no messages.
             let position = self.committed.position().map_err(Error::kafka(doing))?;
             open.retain(|(history, _)| {
                 let at = self.find(&position, history.topic).map(|element| element.offset());
