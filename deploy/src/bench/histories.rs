@@ -27,6 +27,8 @@ use super::ground::{Ground, send};
 
 /// How many orders are under way at the same time.
 const UNDER_WAY: usize = 1_000;
+/// About how many events come in one transaction: each waits for librdkafka's flush.
+const TRANSACTION: usize = 80_000;
 /// How many goods there are.
 const GOODS: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,7 +61,12 @@ pub(super) async fn fill(ground: &Ground, events: usize) -> Result<usize> {
         };
         let goods: Vec<_> = (0..GOODS).map(|_| GoodsId::generate()).collect();
         while writer.events < events {
-            writer.some_orders(&goods, partitions)?;
+            let end = events.min(writer.events + TRANSACTION);
+            writer.producer.begin_transaction()?;
+            while writer.events < end {
+                writer.some_orders(&goods, partitions)?;
+            }
+            writer.producer.commit_transaction(PATIENCE)?;
         }
         Ok(writer.events)
     })
@@ -75,7 +82,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Takes some orders through their lives, step by step, each step in one transaction.
+    /// Takes some orders through their lives, step by step.
     fn some_orders(&mut self, goods: &[GoodsId], partitions: i32) -> Result<()> {
         let price = Money::new(499, "EUR".parse()?);
         let mut orders: Vec<_> = (0..UNDER_WAY)
@@ -107,13 +114,12 @@ impl Writer {
         orders: &mut [Order],
         command: impl Fn(usize, &Order) -> Option<Command>,
     ) -> Result<()> {
-        self.producer.begin_transaction()?;
         for (number, order) in orders.iter_mut().enumerate() {
             if let Some(command) = command(number, order) {
                 self.decide(order, &command)?;
             }
         }
-        Ok(self.producer.commit_transaction(PATIENCE)?)
+        Ok(())
     }
 
     fn decide(&mut self, order: &mut Order, command: &Command) -> Result<()> {

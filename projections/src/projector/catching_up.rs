@@ -21,7 +21,6 @@ use tokio::{
 use super::{
     batch::Place,
     checkpoint::Checkpoints,
-    pace::lanes,
     session::{LAG_INTERVAL, Session, in_time},
     source::{Size, Source},
     stop::Stop,
@@ -36,15 +35,16 @@ pub(crate) async fn until(
     bounds: BTreeMap<Place, i64>,
     each: impl Fn(usize) + Send + Sync + 'static,
 ) -> Result<bool, Stop> {
+    let catching_up = session.pace.catching_up();
     let mut database = session.connect().await?;
-    let source = Source::connect(&session.cluster, session.build.projection, Size::CATCHING_UP)?;
+    let source = Source::connect(&session.cluster, session.build.projection, Size::FOLLOWING)?;
     let checkpoints = session.resume(&mut database, &source).await?;
     in_time(database.close()).await?;
     drop(source);
 
     let (each, failed) = (Arc::new(each), Arc::new(AtomicBool::new(false)));
     let mut working = JoinSet::new();
-    for (checkpoints, bounds) in shared_out(&checkpoints, &bounds, lanes()) {
+    for (checkpoints, bounds) in shared_out(&checkpoints, &bounds, catching_up.lanes()) {
         let (session, each, failed) = (session.clone(), Arc::clone(&each), Arc::clone(&failed));
         let runtime = Handle::current();
         working.spawn_blocking(move || {
@@ -100,7 +100,9 @@ async fn fold(
     each: &impl Fn(usize),
 ) -> Result<bool, Stop> {
     let mut database = session.connect().await?;
-    let mut source = Source::connect(&session.cluster, session.build.projection, Size::CATCHING_UP)?;
+    let ahead = session.pace.ahead();
+    let size = Size::catching_up(ahead.kbytes());
+    let mut source = Source::connect(&session.cluster, session.build.projection, size)?;
     source.start(checkpoints)?;
     source.limit(bounds);
     let (mut took, mut measured) = (Duration::ZERO, Instant::now());

@@ -46,13 +46,16 @@ impl Size {
         patience: Duration::ZERO,
         ahead_kbytes: 4 * 1024,
     };
-    /// The more comes together, the fewer rows are written twice. Decoded it takes some four times the bytes.
-    pub(super) const CATCHING_UP: Self = Self {
-        records_max: 50_000,
-        bytes_max: 16 * 1024 * 1024,
-        patience: Duration::from_millis(20),
-        ahead_kbytes: 32 * 1024,
-    };
+
+    /// The more comes together, the fewer rows are written twice. Decoded, a record takes some two kilobytes.
+    pub(super) const fn catching_up(ahead_kbytes: u32) -> Self {
+        Self {
+            records_max: 30_000,
+            bytes_max: 16 * 1024 * 1024,
+            patience: Duration::from_millis(20),
+            ahead_kbytes,
+        }
+    }
 
     /// Whether there is probably more than this batch could take.
     pub(super) fn is_full(self, batch: &Batch) -> bool {
