@@ -10,7 +10,7 @@ use factfold_schemas::{
 };
 use jiff::Timestamp;
 use sqlx::{
-    Decode, Encode, Postgres, Row, Type,
+    ConnectOptions as _, Decode, Encode, Postgres, Row, Type,
     encode::IsNull,
     error::BoxDynError,
     postgres::{
@@ -21,11 +21,13 @@ use sqlx::{
 use crate::Error;
 
 /// How to connect, with unqualified names leading to the catalogue of this namespace. It is also the name under which
-/// operators see the connection.
+/// operators see the connection. Statements are not logged: of a slow one, as of an index of millions of rows, what took so long
+/// is shown by whoever asked for it.
 pub(crate) fn connect_options(database_url: &str, namespace: &Namespace) -> Result<PgConnectOptions, Error> {
     let catalogue = namespace.schema();
     let options = PgConnectOptions::from_str(database_url).map_err(Error::DatabaseUrl)?;
-    Ok(options.application_name(&catalogue).options([("search_path", &catalogue)]))
+    let options = options.application_name(&catalogue).options([("search_path", &catalogue)]);
+    Ok(options.disable_statement_logging())
 }
 
 /// A `timestamptz`. Postgres keeps microseconds, Kafka milliseconds: nothing is lost.
