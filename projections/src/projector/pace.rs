@@ -83,9 +83,9 @@ fn lanes() -> usize {
 pub(super) struct CatchingUp<'p>(&'p Pace);
 
 impl CatchingUp<'_> {
-    /// Its part of the lanes of a process. Each has memory of its own.
+    /// Its part of the lanes of a process. Each has memory of its own; two for each turn keep Postgres busy while records are decoded.
     pub(super) fn lanes(&self) -> usize {
-        (lanes() / self.0.catching_up.load(Ordering::Relaxed)).max(1)
+        (2 * lanes() / self.0.catching_up.load(Ordering::Relaxed)).clamp(1, lanes())
     }
 }
 
