@@ -22,8 +22,8 @@ const PIECE_RECORDS: usize = 512;
 /// How much of keys and values that may be; the headers that a decider writes are short.
 const PIECE_BYTES: usize = 256 * 1024;
 /// How much may be fetched ahead of them, in all lanes together, unless these are very many: with little, all cores wait for the next
-/// fetch.
-const AHEAD_KBYTES: usize = 64 * 1024;
+/// fetch. Keys and values count; with headers and all else it is about six times that.
+const AHEAD_KBYTES: usize = 32 * 1024;
 /// About how long a line is, beside the key and the value.
 const LINE_BYTES: usize = 768;
 
