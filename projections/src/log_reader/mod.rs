@@ -27,7 +27,7 @@ use std::{
 };
 
 use factfold_schemas::{kafka::Cluster, position::Position, topics::Topic};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
@@ -177,8 +177,9 @@ impl Log {
         if partitions > 0 { Ok(partitions) } else { Err(LogError::NoTopic(name.to_owned())) }
     }
 
-    /// Where to begin and end in each partition of these topics (or in `only` one). Positions name their partition exactly;
-    /// the other partitions begin, or end, at the time of the first one named. So `[a, b)` and `[b, c)` always make `[a, c)`.
+    /// Where to begin and end in each partition of these topics (or in `only` one). Positions name their partition exactly; the
+    /// other partitions begin, or end, where the first one named has its turn in the order of [`merge`]. So `[a, b)` and
+    /// `[b, c)` always make `[a, c)`, and what ends at a record ends before just that one.
     pub fn lanes(
         &self,
         topics: &[Topic],
@@ -234,7 +235,7 @@ impl Log {
         match bound {
             Bound::Beginning => Ok(of_lanes(|lane| lane.low)),
             Bound::End => Ok(of_lanes(|lane| lane.end)),
-            Bound::Time(time) => at_time(&self.client, lanes, *time),
+            Bound::Time(time) => at_times(&self.client, lanes, |_| *time),
             Bound::Positions(positions) => {
                 bound::check(positions, lanes)?;
                 let named = |lane: &Lane| {
@@ -244,7 +245,7 @@ impl Log {
                 let others = match positions.first() {
                     Some(first) if lanes.iter().any(|lane| named(lane).is_none()) => {
                         match self.time_of(*first)? {
-                            Some(time) => at_time(&self.client, lanes, time)?,
+                            Some(time) => self.at_turn(lanes, *first, time)?,
                             None => of_lanes(|lane| lane.end),
                         }
                     }
@@ -253,6 +254,15 @@ impl Log {
                 Ok(lanes.iter().zip(others).map(|(lane, other)| named(lane).unwrap_or(other)).collect())
             }
         }
+    }
+
+    /// The first offset in each lane that comes after the record at this position: of those that were stored in the same
+    /// millisecond the ones in earlier lanes come before it.
+    fn at_turn(&self, lanes: &[Lane], of: Position, time: Timestamp) -> Result<Vec<i64>, LogError> {
+        let its = lanes.iter().position(|lane| (lane.topic, lane.partition) == (of.topic, of.partition));
+        let its = its.unwrap_or(0);
+        let just_after = time + SignedDuration::from_millis(1);
+        at_times(&self.client, lanes, |lane| if lane < its { just_after } else { time })
     }
 
     /// The time of the first record at or after this position; `None` at the end.
@@ -317,11 +327,15 @@ fn assignment(lanes: &[Lane]) -> Result<TopicPartitionList, LogError> {
 
 const ASKING: &str = "asking for offsets by time";
 
-/// The first offset in each lane whose record is not older than this; the lane's end when all are older.
-fn at_time(client: &BaseConsumer<LastError>, lanes: &[Lane], time: Timestamp) -> Result<Vec<i64>, LogError> {
+/// The first offset in each lane whose record is not older than the time that counts there; the lane's end when all are older.
+fn at_times(
+    client: &BaseConsumer<LastError>,
+    lanes: &[Lane],
+    time: impl Fn(usize) -> Timestamp,
+) -> Result<Vec<i64>, LogError> {
     let mut asked = TopicPartitionList::with_capacity(lanes.len());
-    for lane in lanes {
-        let at = Offset::Offset(time.as_millisecond());
+    for (index, lane) in lanes.iter().enumerate() {
+        let at = Offset::Offset(time(index).as_millisecond());
         asked.add_partition_offset(&lane.name, lane.partition, at).doing(ASKING)?;
     }
     let found = client.offsets_for_times(asked, PATIENCE).doing(ASKING)?;

@@ -25,7 +25,7 @@ pub enum At {
     Time(Timestamp),
     /// When the trace of this command was stored.
     Command(Position),
-    /// Everything below these offsets; the other partitions at the time of the first that is named.
+    /// Everything below these offsets; in the other partitions what comes before the first that is named.
     Events(Vec<Position>),
 }
 

@@ -199,7 +199,7 @@ impl Projecting {
     }
 }
 
-fn admin(cluster: &Cluster) -> AdminClient<DefaultClientContext> {
+pub(crate) fn admin(cluster: &Cluster) -> AdminClient<DefaultClientContext> {
     cluster.client().create().expect("an admin client")
 }
 

@@ -42,8 +42,9 @@ The order is that of the broker's time; within a partition it is that of the log
 the log alone: the same range gives the same lines every time. --from is included, --to is not.
 
 A place is `beginning`, `end`, a time, how long ago (15m), or positions, separated by commas
-(orders.events/0@42); partitions that are not named begin, or end, at the time of the first that
-is. At its end it says on stderr where to go on; --resume FILE remembers that by itself.
+(orders.events/0@42); partitions that are not named begin, or end, where that record has its turn
+(of several, the first). At its end it says on stderr where to go on; --resume FILE remembers that
+by itself.
 
 A file that --into names must not be there yet. It is there when it is whole, and its owner alone
 can read it; what is interrupted leaves none, and --resume then stays where it was.
