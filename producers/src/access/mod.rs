@@ -298,16 +298,20 @@ mod tests {
         assert_eq!(caller.user, user);
         assert!(caller.is(Role::Customer) && !caller.is(Role::Merchant));
 
+        let hash = |token: &str| -> [u8; 32] { Sha256::digest(token).into() };
+        let known = access.known.get(&hash(&token)).expect("it is remembered");
+        assert_eq!((known.caller, known.until), (caller.clone(), caller.expires));
+
         // What no key has signed shows that nothing but the memory was asked.
-        let remember = |until| {
-            let known = Known { caller: caller.clone(), until };
-            access.known.insert(Sha256::digest("remembered").into(), known);
-        };
         let now = get_current_timestamp();
-        remember(now + 600);
+        let remember =
+            |token, until| access.known.insert(hash(token), Known { caller: caller.clone(), until });
+        remember("remembered", now + 600);
         assert_eq!(access.check("remembered").await, Ok(caller.clone()));
-        remember(now);
-        assert_eq!(access.check("remembered").await, Err(InvalidToken::Invalid));
+        // What is remembered says who it is, and not that it still is.
+        let over = keys.issue(user, &[Role::Customer], Duration::ZERO).expect("a token");
+        remember(&over, now);
+        assert_eq!(access.check(&over).await, Err(InvalidToken::Expired));
     }
 
     #[test]

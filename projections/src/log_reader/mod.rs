@@ -256,8 +256,8 @@ impl Log {
         }
     }
 
-    /// The first offset in each lane that comes after the record at this position: of those that were stored in the same
-    /// millisecond the ones in earlier lanes come before it.
+    /// The first offset in each other lane that does not come before the record at this position: of those that were stored in
+    /// the same millisecond the ones in earlier lanes do.
     fn at_turn(&self, lanes: &[Lane], of: Position, time: Timestamp) -> Result<Vec<i64>, LogError> {
         let its = lanes.iter().position(|lane| (lane.topic, lane.partition) == (of.topic, of.partition));
         let its = its.unwrap_or(0);
