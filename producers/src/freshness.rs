@@ -62,7 +62,7 @@ impl Gateway {
     }
 
     /// What is only a courtesy: as much of it as comes in time.
-    async fn include(
+    pub(crate) async fn include(
         &self,
         projection: Projection,
         positions: &[Position],

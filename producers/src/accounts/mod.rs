@@ -36,6 +36,7 @@ use crate::{
     passwords::weakness,
     problems::{FieldError, Problem},
     reading::{read::Read, write::Write},
+    settings::OWN_WRITES_TIME,
     submitting::Submitted,
     vocabulary::Checked,
 };
@@ -176,7 +177,13 @@ impl Gateway {
         }
         let password_hash = self.hashed(write, &asked.new_password).await?;
         let change = ChangePassword { password_hash, password_number: credentials.password_number };
-        self.submit(write, checked(&Command::ChangePassword(change)), &user.stream()).await
+        let submitted = self.submit(write, checked(&Command::ChangePassword(change)), &user.stream()).await?;
+        if matches!(submitted.settled(), Ok(Some(_))) {
+            // Whoever logs in next says nothing of this write, and a log-in looks at the read model.
+            let deadline = Instant::now() + OWN_WRITES_TIME;
+            self.include(Projection::Users, &[submitted.position], deadline).await?;
+        }
+        Ok(submitted)
     }
 
     /// Forgets the caller, and answers when that is true here.
