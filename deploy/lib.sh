@@ -135,6 +135,29 @@ python_tools() {
     export FACTFOLD_PYTHON="$tools"
 }
 
+# Makes sure that deploy/runners has what it builds the runners of functions with.
+need_runner_tools() {
+    local packages=()
+    command -v node >/dev/null || packages+=(nodejs)
+    command -v npm >/dev/null || packages+=(npm)
+    has_python || packages+=(python3 python3-venv)
+    ((${#packages[@]} > 0)) || return 0
+    can_install || die "Missing here, by their Debian names: ${packages[*]}. Run as root: apt-get install -y ${packages[*]}"
+    say "Installing ${packages[*]} ..."
+    apt_install "${packages[@]}"
+    hash -r
+    has_python || die "Python ${python_min/, /.} or newer, with venv, is needed: install python3 and python3-venv."
+}
+
+has_wasi_c() { echo '#include <stdio.h>' | clang --target=wasm32-wasi -E - >/dev/null 2>&1; }
+
+# wasi_tools: installs what the test compiles the C example of a function with. Without it that test says so.
+wasi_tools() {
+    # The last one is called otherwise on other releases: no reason to run no tests there.
+    has_wasi_c || ! can_install || (apt_install clang lld wasi-libc libclang-rt-14-dev-wasm32) || true
+    has_wasi_c || say "clang and wasi-libc are not here: the test of a function in C is SKIPPED."
+}
+
 # build PROFILE MINUTES ARGS...: builds the factfold binary, says how long that takes the first
 # time (MINUTES on two cores), and leaves its path in $factfold.
 build() {
