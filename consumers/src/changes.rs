@@ -12,6 +12,7 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     decider::{Decider, Entry},
+    functions::FunctionsDecider,
     goods::GoodsDecider,
     orders::OrdersDecider,
     users::UsersDecider,
@@ -73,6 +74,7 @@ impl Resources {
     /// From the beginning of this stream on.
     pub fn of(service: Service, stream: &str) -> Self {
         match service {
+            Service::Functions => follow::<FunctionsDecider>(stream),
             Service::Goods => follow::<GoodsDecider>(stream),
             Service::Orders => follow::<OrdersDecider>(stream),
             Service::Users => follow::<UsersDecider>(stream),

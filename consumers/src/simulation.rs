@@ -25,6 +25,7 @@ use factfold_schemas::{
 
 use crate::{
     decider::Decider,
+    functions::FunctionsDecider,
     given::{History, Rules, time},
     goods::GoodsDecider,
     orders::OrdersDecider,
@@ -57,6 +58,7 @@ enum Role {
 struct System {
     logs: BTreeMap<Topic, [Vec<Outgoing>; PARTITIONS]>,
     read: BTreeMap<(Role, Topic, usize), usize>,
+    functions: Worker<FunctionsDecider>,
     goods: Worker<GoodsDecider>,
     orders: Worker<OrdersDecider>,
     users: Worker<UsersDecider>,
@@ -83,6 +85,7 @@ impl System {
         Self {
             logs: Topic::all().map(|topic| (topic, Default::default())).collect(),
             read: read.collect(),
+            functions: Worker::new(),
             goods: Worker::new(),
             orders: Worker::new(),
             users: Worker::new(),
@@ -111,6 +114,7 @@ impl System {
         let record = self.logs[&topic][partition][offset].clone();
         let record = incoming(&record, partition, offset);
         let written = match (role, topic.service) {
+            (Role::Decider, Service::Functions) => self.functions.decide(topic, &record),
             (Role::Decider, Service::Goods) => self.goods.decide(topic, &record),
             (Role::Decider, Service::Orders) => self.orders.decide(topic, &record),
             (Role::Decider, Service::Users) => self.users.decide(topic, &record),

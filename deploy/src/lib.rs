@@ -11,6 +11,7 @@
 pub mod accounts;
 pub mod addresses;
 pub mod bench;
+pub mod bindings;
 pub mod blocking;
 pub mod commands;
 pub mod console;

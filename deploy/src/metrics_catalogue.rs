@@ -14,12 +14,16 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const METRICS: [(Kind, &str, &str); 30] = [
+const METRICS: [(Kind, &str, &str); 35] = [
     (Gauge, "factfold_lag_records", "Records of a partition that the workers' group has not decided yet."),
     (Gauge, "factfold_kafka_up", "1 while Kafka answers, 0 while it does not."),
     (Counter, "factfold_records_total", "Records that a group of workers has taken in."),
     (Counter, "factfold_traces_total", "Events and outcomes that were written, by type."),
-    (Counter, "factfold_dead_letters_total", "Commands that could not be read, by service and reason."),
+    (
+        Counter,
+        "factfold_dead_letters_total",
+        "Commands that could not be read, and events with which a function failed, by service and reason.",
+    ),
     (
         Counter,
         "factfold_repeats_evicted_total",
@@ -31,6 +35,23 @@ const METRICS: [(Kind, &str, &str); 30] = [
     (Gauge, "factfold_timers_pending", "Commands that wait for their time."),
     (Counter, "factfold_timers_published_total", "Commands that were published when their time had come."),
     (Histogram, "factfold_timer_lateness_seconds", "How long after its time a command was published."),
+    (Counter, "factfold_function_events_total", "Events that bound functions were given, by function."),
+    (
+        Counter,
+        "factfold_function_failures_total",
+        "Times that a bound function failed with an event, by function. After four times it is a dead letter.",
+    ),
+    (Gauge, "factfold_bound_functions", "Functions that are bound to a topic here."),
+    (
+        Histogram,
+        "factfold_function_call_seconds",
+        "How long calls of functions take, by function and result.",
+    ),
+    (
+        Counter,
+        "factfold_function_log_lines_dropped_total",
+        "Lines that functions said and that nobody could keep: Kafka did not take them at once.",
+    ),
     (Counter, "factfold_http_requests_total", "Requests, by route, method and status."),
     (Histogram, "factfold_http_request_seconds", "How long requests take."),
     (Counter, "factfold_grpc_calls_total", "gRPC calls, by operation and code."),

@@ -72,6 +72,11 @@ fn plain_table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item =
     table
 }
 
+/// A text of somebody else's, without what would move the cursor or change colours: nobody's terminal is to follow that.
+pub(crate) fn scrubbed(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
 /// As much of a text as fits into so many columns.
 pub(crate) fn shortened(text: &str, columns: usize) -> String {
     let mut shown: String = text.chars().take(columns).collect();

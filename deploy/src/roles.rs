@@ -11,22 +11,26 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use factfold_consumers::{
     decider::Decider,
+    functions::FunctionsDecider,
     goods::GoodsDecider,
     orders::OrdersDecider,
     reactors::{
         Reactor, erasures::Erasures, order_expiry::OrderExpiry, order_stock::OrderStock,
-        registrations::Registrations, reservations::Reservations,
+        registrations::Registrations, reservations::Reservations, schedules::Schedules,
     },
     users::UsersDecider,
     worker::{self, Layout, Shutdown, Status, deciding, groups, keeping, reacting},
 };
 use factfold_producers::{Gateway, access::Keys};
 use factfold_projections::{Projector, ReadSide, log_reader::Log, migrate};
+use factfold_registry::Registry;
 use factfold_schemas::{kafka::Cluster, topics::Service};
 use factfold_vault::{Secrets, Vault};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
-use crate::{accounts::Accounts, console::notice, lag, lag::Lag, settings::Settings, topics, verification};
+use crate::{
+    accounts::Accounts, bindings, console::notice, lag, lag::Lag, settings::Settings, topics, verification,
+};
 
 type Work = Box<dyn FnOnce(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error> + Send>;
 
@@ -66,6 +70,11 @@ impl Job {
 /// The jobs of a service: its decider, the keeper of its timers, and the reactors that belong to it.
 fn jobs(service: Service, settings: &Settings) -> Vec<Job> {
     match service {
+        Service::Functions => vec![
+            Job::decider::<FunctionsDecider>(),
+            Job::keeper("functions-timers", service),
+            Job::reactor(Schedules),
+        ],
         Service::Goods => vec![Job::decider::<GoodsDecider>(), Job::keeper("goods-timers", service)],
         Service::Orders => vec![
             Job::decider::<OrdersDecider>(),
@@ -90,6 +99,8 @@ pub struct Roles {
     instance: String,
     sealing_file: PathBuf,
     vault: Option<Arc<Vault>>,
+    functions: factfold_registry::Settings,
+    registry: Option<Registry>,
     tasks: JoinSet<(String, Result<()>)>,
     workers: Vec<Status>,
     stop_workers: Shutdown,
@@ -104,6 +115,8 @@ impl Roles {
             instance: settings.instance.clone().unwrap_or_else(|| instance(data_dir, number)),
             sealing_file: settings.sealing_file(data_dir),
             vault: None,
+            functions: settings.functions(data_dir),
+            registry: None,
             settings,
             tasks: JoinSet::new(),
             workers: Vec::new(),
@@ -140,6 +153,21 @@ impl Roles {
                 )
             });
         }
+        if service == Service::Functions && Registry::RUNS {
+            self.add_bindings().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives bound functions their events.
+    async fn add_bindings(&mut self) -> Result<()> {
+        let (registry, cluster) = (self.registry().await?, self.cluster.clone());
+        let (settings, instance, stop) = (self.settings.clone(), self.instance.clone(), self.stopped());
+        let bound = bindings::run(registry, cluster, move || settings.worker(&instance), stop);
+        self.tasks.spawn(async move {
+            bound.await;
+            ("the bound functions".to_owned(), Ok(()))
+        });
         Ok(())
     }
 
@@ -153,6 +181,18 @@ impl Roles {
         let vault = Arc::new(opened.context("reading the keys of personal data")?);
         self.vault = Some(vault.clone());
         Ok(vault)
+    }
+
+    /// What knows and runs the functions, for all roles of this process.
+    async fn registry(&mut self) -> Result<Registry> {
+        if let Some(registry) = &self.registry {
+            return Ok(registry.clone());
+        }
+        let (cluster, settings) = (self.cluster.clone(), self.functions.clone());
+        let opened = tokio::task::spawn_blocking(move || Registry::open(&cluster, &settings)).await?;
+        let registry = opened.context("reading which functions there are")?;
+        self.registry = Some(registry.clone());
+        Ok(registry)
     }
 
     /// What writes commands about accounts.
@@ -190,7 +230,9 @@ impl Roles {
             ReadSide::connect(&self.cluster, self.settings.database()?, self.settings.connections_max)
                 .await?;
         let vault = self.vault().await?;
+        let functions = Some(self.registry().await?);
         let settings = factfold_producers::Settings {
+            functions,
             tls: self.settings.tls()?.map(Arc::new),
             issuer: self.settings.issuer()?,
             proxies: self.settings.proxies()?,

@@ -105,6 +105,15 @@ pub struct Settings {
     pub waiting_max: usize,
     /// The most connections to PostgreSQL that a gateway holds.
     pub connections_max: u32,
+    /// The folder of the runners of JavaScript and Python, as `deploy/runners` makes them; without it, beside the build.
+    pub functions_runners: Option<PathBuf>,
+    /// A folder of our own for what was compiled to run functions; without it, in the data directory.
+    pub functions_cache: Option<PathBuf>,
+    /// How many calls of functions may run at once in a process; more are refused.
+    pub functions_calls_max: u32,
+    /// How much memory these calls may have together, in MiB; more wait for their turn. Where that is less than all of them may
+    /// have, those of one function can hold up the others.
+    pub functions_memory_mib: u32,
     /// What is logged: `info`, or directives as `tracing` has them.
     pub log: String,
     /// How log lines look.
@@ -153,6 +162,10 @@ impl Default for Settings {
             live_max: worker.live_max,
             waiting_max: 1024,
             connections_max: 10,
+            functions_runners: None,
+            functions_cache: None,
+            functions_calls_max: 64,
+            functions_memory_mib: 16_384,
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
             key_file: None,
@@ -244,6 +257,8 @@ impl Settings {
             ("batch_records_max", self.batch_records_max as i64),
             ("turns", self.turns as i64),
             ("connections_max", i64::from(self.connections_max)),
+            ("functions_calls_max", i64::from(self.functions_calls_max)),
+            ("functions_memory_mib", i64::from(self.functions_memory_mib)),
         ];
         for (key, value) in at_least_one {
             if value < 1 {
@@ -312,6 +327,18 @@ impl Settings {
             brokers: Some(addresses.kafka_brokers.clone()),
             database_url: Some(Secret(addresses.database_url.clone())),
             ..self
+        }
+    }
+
+    /// How functions run, with what was compiled kept below this data directory.
+    pub fn functions(&self, data_dir: &Path) -> factfold_registry::Settings {
+        // A build lies in `target/<profile>`, and its runners in `target/runners`.
+        let beside = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join("runners/current"));
+        factfold_registry::Settings {
+            runners: self.functions_runners.clone().or_else(beside).unwrap_or_default(),
+            cache: self.functions_cache.clone().unwrap_or_else(|| data_dir.join("functions")),
+            calls_max: self.functions_calls_max,
+            memory_mib_max: self.functions_memory_mib,
         }
     }
 

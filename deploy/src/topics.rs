@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use factfold_consumers::worker::groups::{self, Group};
 use factfold_schemas::{
+    functions::{BLOBS, BLOBS_CONFIGURATION, EMITTED, LOGS, LOGS_CONFIGURATION, STATE},
     kafka::Cluster,
     topics::{REPLIES, REPLIES_CONFIGURATION, SUBJECT_KEYS, SUBJECT_KEYS_CONFIGURATION, Topic, TopicKind},
 };
@@ -43,12 +44,11 @@ pub fn wanted(cluster: &Cluster, partitions: i32) -> Vec<Wanted> {
     });
     let replies =
         Wanted { name: cluster.namespace.qualify(REPLIES), partitions, configuration: REPLIES_CONFIGURATION };
-    let keys = Wanted {
-        name: cluster.namespace.qualify(SUBJECT_KEYS),
-        partitions: 1,
-        configuration: SUBJECT_KEYS_CONFIGURATION,
-    };
-    of_services.chain([replies, keys]).collect()
+    let one =
+        |name, configuration| Wanted { name: cluster.namespace.qualify(name), partitions: 1, configuration };
+    let of_functions = [one(BLOBS, BLOBS_CONFIGURATION), one(LOGS, LOGS_CONFIGURATION)];
+    let keys = one(SUBJECT_KEYS, SUBJECT_KEYS_CONFIGURATION);
+    of_services.chain([replies, keys]).chain(of_functions).collect()
 }
 
 /// Makes the topics that are missing, and returns their names. Where the inputs of a reactor or keeper are new, its start is
@@ -146,8 +146,12 @@ pub async fn check(cluster: &Cluster) -> Result<Vec<String>> {
         }
     }
     for service in factfold_schemas::topics::Service::ALL {
-        let counts =
-            [service.commands(), service.events(), service.outcomes(), service.timers()].map(partitions_of);
+        let of_functions = [EMITTED, STATE].into_iter().filter(|topic| topic.service == service);
+        let counts: Vec<_> = [service.commands(), service.events(), service.outcomes(), service.timers()]
+            .into_iter()
+            .chain(of_functions)
+            .map(partitions_of)
+            .collect();
         if counts.iter().any(|count| *count != counts[0]) {
             findings.push(format!("the topics of {service} differ in their partitions: {counts:?}"));
         }

@@ -3,11 +3,12 @@
 
 use factfold_consumers::changes::Resources;
 use factfold_projections::{
-    GoodsFilter, OrderFilter, Page, PageRequest, Projection,
+    FunctionFilter, GoodsFilter, NameCursor, OrderFilter, Page, PageRequest, Projection,
     events::{Found, History},
     log_reader::{Filter, Record},
 };
 use factfold_schemas::{
+    functions::{self, Function, FunctionName},
     goods::{self, Goods},
     ids::{GoodsId, OrderId},
     orders::{self, Order, Status},
@@ -25,6 +26,24 @@ use crate::{
 const EVENTS_MAX: usize = 10_000;
 
 impl Gateway {
+    /// This function.
+    pub(crate) async fn function(&self, read: &Read, name: FunctionName) -> Result<Function, Problem> {
+        self.freshen(read, Projection::Functions, Some(&name.stream())).await?;
+        let function = self.reads.function(name).await.map_err(failed)?;
+        function.ok_or_else(|| Problem::rejected(&functions::Rejection::FunctionNotFound.to_rejection()))
+    }
+
+    /// A page of functions.
+    pub(crate) async fn list_functions(
+        &self,
+        read: &Read,
+        filter: &FunctionFilter,
+        page: &PageRequest<NameCursor>,
+    ) -> Result<Page<Function, NameCursor>, Problem> {
+        self.freshen(read, Projection::Functions, None).await?;
+        self.reads.list_functions(filter, page).await.map_err(failed)
+    }
+
     /// These goods.
     pub(crate) async fn goods(&self, read: &Read, id: GoodsId) -> Result<Goods, Problem> {
         self.freshen(read, Projection::Goods, Some(&id.stream())).await?;

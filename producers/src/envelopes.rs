@@ -5,6 +5,7 @@ use factfold_schemas::{
     cloudevents::Outgoing,
     codec::data_schema,
     command::{ATTRIBUTE_BYTES_MAX, Header, NOT_BEFORE_MAX, is_plain},
+    functions::FunctionName,
     ids::{GoodsId, OrderId, StreamId, UserId},
     topics::Service,
 };
@@ -190,6 +191,7 @@ fn parsed<T: std::str::FromStr>(
 fn stream(entry: &Entry, service: Service, errors: &mut Vec<FieldError>) -> Option<StreamId> {
     let subject = entry.attribute("subject").unwrap_or_default();
     let (stream, expected) = match service {
+        Service::Functions => (FunctionName::of_stream(subject).map(FunctionName::stream), "function-<name>"),
         Service::Goods => (GoodsId::of_stream(subject).map(|id| id.stream()), "goods-<uuid>"),
         Service::Orders => (OrderId::of_stream(subject).map(|id| id.stream()), "order-<uuid>"),
         Service::Users => (UserId::of_stream(subject).map(|id| id.stream()), "user-<uuid>"),

@@ -17,6 +17,7 @@ mod asking;
 pub mod documents;
 mod envelopes;
 mod freshness;
+mod functions;
 mod gateway;
 mod live;
 mod observing;

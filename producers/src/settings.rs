@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use factfold_registry::Registry;
 use factfold_vault::Vault;
 
 use crate::{
@@ -35,6 +36,8 @@ pub struct Settings {
     pub issuer: Option<TrustedIssuer>,
     /// What seals personal data, and opens it.
     pub vault: Arc<Vault>,
+    /// What knows and runs the functions; without it, none is deployed or called here.
+    pub functions: Option<Registry>,
     /// The listener's certificate; without one, whoever is in between can read along.
     pub tls: Option<Arc<Tls>>,
     /// The proxies before this gateway, that are believed when they say for whom they ask.
@@ -70,6 +73,7 @@ impl Settings {
             keys: Arc::new(keys),
             issuer: None,
             vault,
+            functions: None,
             tls: None,
             proxies: Proxies::default(),
             waiting_max: 1024,

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use factfold_schemas::{
     codec::{Message, encode},
     command::VALUE_BYTES_MAX,
-    goods,
+    functions, goods,
     json::{Misfit, Validator},
     orders,
     topics::Service,
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
 use crate::{
-    access::{Caller, Operation, Who},
+    access::{Caller, Operation},
     problems::{FieldError, Problem},
 };
 
@@ -66,7 +66,7 @@ impl Vocabulary {
 
     /// The names of the types that clients may send.
     pub(crate) fn names(&self) -> Vec<&str> {
-        let public = self.0.iter().filter(|(_, entry)| entry.operation.who() != Who::System);
+        let public = self.0.iter().filter(|(_, entry)| entry.operation.takes_events());
         let mut names: Vec<_> = public.map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names
@@ -74,7 +74,13 @@ impl Vocabulary {
 
     /// Refuses callers who may not send commands of this type. One that is unknown is nobody's secret.
     pub(crate) fn allow(&self, caller: &Caller, type_name: &str) -> Result<(), Problem> {
-        self.0.get(type_name).map_or(Ok(()), |entry| entry.operation.allow(caller))
+        let Some(Entry { operation, .. }) = self.0.get(type_name) else { return Ok(()) };
+        operation.allow(caller)?;
+        if operation.takes_events() {
+            return Ok(());
+        }
+        let route = operation.http().map(|(method, path)| format!("{method} {path}")).unwrap_or_default();
+        Err(Problem::new("forbidden", format!("{type_name} is not sent as an event: use {route}")))
     }
 
     /// Checks a command's data, and names everything that is wrong.
@@ -87,6 +93,7 @@ impl Vocabulary {
             return Err(Refused::Misfits(misfits));
         }
         let (type_name, value) = match entry.service {
+            Service::Functions => respell::<functions::Command>(type_name, data),
             Service::Goods => respell::<goods::Command>(type_name, data),
             Service::Orders => respell::<orders::Command>(type_name, data),
             Service::Users => respell::<users::Command>(type_name, data),

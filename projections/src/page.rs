@@ -4,16 +4,17 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use factfold_schemas::functions::FunctionName;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PageRequest {
+pub struct PageRequest<C = Cursor> {
     /// How many items: 1 to [`PageRequest::LIMIT_MAX`].
     pub limit: u16,
     /// Where the page before ended; `None` for the first page.
-    pub after: Option<Cursor>,
+    pub after: Option<C>,
 }
 
 /// A limit that is too small or too large.
@@ -28,10 +29,12 @@ impl PageRequest {
     pub const LIMIT_MAX: u16 = 200;
     /// How many items when nothing is said.
     pub const LIMIT_DEFAULT: u16 = 50;
+}
 
+impl<C> PageRequest<C> {
     /// A page of so many items.
-    pub fn new(limit: u16, after: Option<Cursor>) -> Result<Self, InvalidLimit> {
-        if (1..=Self::LIMIT_MAX).contains(&limit) {
+    pub fn new(limit: u16, after: Option<C>) -> Result<Self, InvalidLimit> {
+        if (1..=PageRequest::LIMIT_MAX).contains(&limit) {
             Ok(Self { limit, after })
         } else {
             Err(InvalidLimit { given: limit })
@@ -45,13 +48,13 @@ impl PageRequest {
 
     /// One row more than is shown tells whether there is a next page.
     pub(crate) fn rows(&self) -> i64 {
-        i64::from(self.limit.clamp(1, Self::LIMIT_MAX)) + 1
+        i64::from(self.limit.clamp(1, PageRequest::LIMIT_MAX)) + 1
     }
 }
 
-impl Default for PageRequest {
+impl<C> Default for PageRequest<C> {
     fn default() -> Self {
-        Self { limit: Self::LIMIT_DEFAULT, after: None }
+        Self { limit: PageRequest::LIMIT_DEFAULT, after: None }
     }
 }
 
@@ -64,9 +67,9 @@ pub struct Page<T, C = Cursor> {
     pub next: Option<C>,
 }
 
-impl<T> Page<T> {
+impl<T, C> Page<T, C> {
     /// The page of these rows, of which there is one too many when another page follows.
-    pub(crate) fn of(mut items: Vec<T>, request: &PageRequest, key: impl Fn(&T) -> Cursor) -> Self {
+    pub(crate) fn of(mut items: Vec<T>, request: &PageRequest<C>, key: impl Fn(&T) -> C) -> Self {
         let more = items.len() as i64 >= request.rows();
         if more {
             items.pop();
@@ -82,6 +85,10 @@ pub struct Cursor {
     pub(crate) created_at: Timestamp,
     pub(crate) id: Uuid,
 }
+
+/// The last item of a page of what is listed by name. To clients it is as opaque.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameCursor(pub(crate) FunctionName);
 
 /// A text that is no cursor.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +119,21 @@ impl FromStr for Cursor {
     }
 }
 
+impl fmt::Display for NameCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.as_str()))
+    }
+}
+
+impl FromStr for NameCursor {
+    type Err = InvalidCursor;
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        let name = str::from_utf8(&bytes).ok().and_then(|name| name.parse().ok());
+        name.map(Self).ok_or(InvalidCursor)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +148,20 @@ mod tests {
         }
     }
 
+    /// Nor does the cursor of one sort of list pass for that of another.
+    #[test]
+    fn a_name_reads_back_and_nothing_else_does() {
+        let name = |name: &str| NameCursor(name.parse().expect("a name"));
+        for name in [name("a"), name("add-2"), name(&"a".repeat(24)), name(&"z".repeat(48))] {
+            assert_eq!(name.to_string().parse::<NameCursor>().expect("a cursor"), name);
+            assert!(name.to_string().parse::<Cursor>().is_err(), "{name}");
+        }
+        let newest = Cursor { created_at: Timestamp::UNIX_EPOCH, id: Uuid::from_u128(1) };
+        for wrong in ["", "x", "add", "QQ", &newest.to_string()] {
+            assert!(wrong.parse::<NameCursor>().is_err(), "{wrong}");
+        }
+    }
+
     #[test]
     fn a_page_says_whether_there_is_another() {
         let request = PageRequest::new(2, None).expect("a limit");
@@ -134,7 +170,7 @@ mod tests {
         assert_eq!((page.items, page.next), (vec![1, 2], Some(key(&2))));
         let page = Page::of(vec![1, 2], &request, key);
         assert_eq!((page.items, page.next), (vec![1, 2], None));
-        assert!(PageRequest::new(0, None).is_err());
-        assert!(PageRequest::new(201, None).is_err());
+        assert!(PageRequest::<Cursor>::new(0, None).is_err());
+        assert!(PageRequest::<Cursor>::new(201, None).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use factfold_schemas::topics::{Service, Topic, TopicKind};
 
-use crate::{command_outcomes, goods, order_timeline, orders, sales_by_day, users};
+use crate::{command_outcomes, functions, goods, order_timeline, orders, sales_by_day, users};
 
 /// A read model.
 #[derive(
@@ -31,22 +31,25 @@ pub enum Projection {
     SalesByDay,
     /// Who there is.
     Users,
+    /// What users deployed.
+    Functions,
     /// What became of each command.
     CommandOutcomes,
 }
 
 impl Projection {
     /// All read models.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Goods,
         Self::Orders,
         Self::OrderTimeline,
         Self::SalesByDay,
         Self::Users,
+        Self::Functions,
         Self::CommandOutcomes,
     ];
 
-    /// `goods`, `orders`, `order_timeline`, `sales_by_day`, `users`, `command_outcomes`.
+    /// `goods`, `orders`, `order_timeline`, `sales_by_day`, `users`, `functions`, `command_outcomes`.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -54,7 +57,12 @@ impl Projection {
     /// The number of its fold and its tables, 1 or more: raise it when either changes, and the next start builds it anew, beside.
     pub const fn fold(self) -> i32 {
         match self {
-            Self::Goods | Self::Orders | Self::OrderTimeline | Self::SalesByDay | Self::Users => 1,
+            Self::Goods
+            | Self::Orders
+            | Self::OrderTimeline
+            | Self::SalesByDay
+            | Self::Users
+            | Self::Functions => 1,
             Self::CommandOutcomes => 2,
         }
     }
@@ -65,6 +73,7 @@ impl Projection {
             Self::Goods => vec![Service::Goods.events()],
             Self::Orders | Self::OrderTimeline | Self::SalesByDay => vec![Service::Orders.events()],
             Self::Users => vec![Service::Users.events()],
+            Self::Functions => vec![Service::Functions.events()],
             Self::CommandOutcomes => Topic::all()
                 .filter(|topic| matches!(topic.kind, TopicKind::Events | TopicKind::Outcomes))
                 .collect(),
@@ -84,6 +93,7 @@ impl Projection {
             Self::OrderTimeline => order_timeline::TABLES,
             Self::SalesByDay => sales_by_day::TABLES,
             Self::Users => users::TABLES,
+            Self::Functions => functions::TABLES,
             Self::CommandOutcomes => command_outcomes::TABLES,
         }
     }
@@ -98,7 +108,7 @@ impl Projection {
         match self {
             Self::Goods => goods::INDEXES,
             Self::Orders => orders::INDEXES,
-            Self::OrderTimeline | Self::SalesByDay => "",
+            Self::OrderTimeline | Self::SalesByDay | Self::Functions => "",
             Self::Users => users::INDEXES,
             Self::CommandOutcomes => command_outcomes::INDEXES,
         }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use factfold_schemas::{
+    functions::{Function, FunctionName},
     goods::Goods,
     ids::{EmailId, GoodsId, OrderId, UserId},
     kafka::Cluster,
@@ -22,10 +23,11 @@ use uuid::Uuid;
 use crate::{
     Build, Error, Projection, catalogue,
     command_outcomes::{self, CommandOutcome},
+    functions::{self, FunctionFilter},
     goods::{self, GoodsFilter},
     order_timeline::{self, TimelineEntry},
     orders::{self, OrderFilter},
-    page::{Page, PageRequest},
+    page::{NameCursor, Page, PageRequest},
     postgres::{connect_options, required},
     tickets,
     users::{self, Credentials, UserFilter, UserRow},
@@ -99,6 +101,20 @@ impl ReadSide {
     /// How this user comes in; `None` when the account is not open.
     pub async fn credentials_of(&self, id: UserId) -> Result<Option<Credentials>, Error> {
         Ok(users::find_credentials_of(self.pool(), id).await?)
+    }
+
+    /// This function, also when it was removed.
+    pub async fn function(&self, name: FunctionName) -> Result<Option<Function>, Error> {
+        Ok(functions::find(self.pool(), name).await?)
+    }
+
+    /// A page of functions, by name.
+    pub async fn list_functions(
+        &self,
+        filter: &FunctionFilter,
+        page: &PageRequest<NameCursor>,
+    ) -> Result<Page<Function, NameCursor>, Error> {
+        Ok(functions::list(self.pool(), filter, page).await?)
     }
 
     /// Waits until the user's registration has come to an end, one or the other. Gives the user as it is then, or as it is

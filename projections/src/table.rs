@@ -64,6 +64,7 @@ cells! {
     // What is made here, and has nothing that Postgres cannot hold.
     String: "TEXT" 25 1009, |value, bytes| bytes.extend(value.as_bytes());
     &'static str: "TEXT" 25 1009, |value, bytes| bytes.extend(value.as_bytes());
+    Json: "JSON" 114 199, |value, bytes| bytes.extend(value.0.as_bytes());
     Jsonb: "JSONB" 3802 3807, |value, bytes| { bytes.push(1); bytes.extend(value.0.as_bytes()) };
 }
 
@@ -74,6 +75,10 @@ impl<T: Cell> Cell for Option<T> {
         self.as_ref().is_some_and(|value| value.put(bytes))
     }
 }
+
+/// A text of JSON that stays as it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Json(pub(crate) String);
 
 /// A text of JSON.
 #[derive(Debug, Clone)]

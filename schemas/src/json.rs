@@ -3,15 +3,26 @@
 
 use std::collections::BTreeMap;
 
+use jsonschema::PatternOptions;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 use strum::VariantNames as _;
 
 pub use crate::misfit::Misfit;
 use crate::{
-    codec::data_schema, email::NormalEmail, goods, money::Currency, nul, orders, record, topics::Service,
+    codec::{DecodeError, Message, data_schema, decode_command, encode},
+    email::NormalEmail,
+    functions, goods,
+    money::Currency,
+    nul, orders, record,
+    topics::Service,
     users,
 };
+
+/// How much is said of what is wrong with one value: nobody reads more, and somebody might send a million of it.
+const MISFITS_MAX: usize = 100;
+/// How large a compiled pattern of somebody else's schema may be, in bytes.
+const PATTERN_BYTES_MAX: usize = 256 * 1024;
 
 /// A compiled schema.
 #[derive(Debug)]
@@ -26,6 +37,7 @@ impl Validator {
     /// The validators of every type of command of a service, by name.
     pub fn of_commands(service: Service) -> BTreeMap<String, Self> {
         let schemas = match service {
+            Service::Functions => split::<functions::Command>(service),
             Service::Goods => split::<goods::Command>(service),
             Service::Orders => split::<orders::Command>(service),
             Service::Users => split::<users::Command>(service),
@@ -42,9 +54,21 @@ impl Validator {
         Self(options.build(schema).expect("a schema that was generated from a type"))
     }
 
+    /// The validator of a schema that somebody gave us: it reaches for nothing outside of itself, and its patterns are matched
+    /// in linear time.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_stranger(schema: &Value) -> Result<Self, String> {
+        let patterns =
+            PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
+        let options = jsonschema::options().with_pattern_options(patterns);
+        options.build(schema).map(Self).map_err(|error| error.to_string())
+    }
+
     /// Everything that is wrong with this value; empty when it fits.
     pub fn misfits(&self, value: &Value) -> Vec<Misfit> {
-        let mut misfits = Misfit::all(&self.0.iter_errors(value).collect::<Vec<_>>());
+        let mut misfits = Misfit::all(&self.0.iter_errors(value).take(MISFITS_MAX).collect::<Vec<_>>());
         misfits.extend(nul::misfits(value));
         misfits
     }
@@ -53,6 +77,8 @@ impl Validator {
 /// Every schema of the system, by its path below `schemas/json/`.
 pub fn all() -> BTreeMap<String, Value> {
     let families = [
+        (Service::Functions, "commands", split::<functions::Command>(Service::Functions)),
+        (Service::Functions, "events", split::<functions::Event>(Service::Functions)),
         (Service::Goods, "commands", split::<goods::Command>(Service::Goods)),
         (Service::Goods, "events", split::<goods::Event>(Service::Goods)),
         (Service::Orders, "commands", split::<orders::Command>(Service::Orders)),
@@ -72,6 +98,7 @@ pub fn all() -> BTreeMap<String, Value> {
         schema["$id"] = json!(format!("urn:factfold:outcomes:{name}:1"));
         all.insert(format!("outcomes/{name}.1.json"), schema);
     }
+    all.insert("functions/Function.json".to_owned(), schema_of::<functions::Function>());
     all.insert("goods/Goods.json".to_owned(), schema_of::<goods::Goods>());
     all.insert("orders/Order.json".to_owned(), schema_of::<orders::Order>());
     all.insert("users/User.json".to_owned(), schema_of::<users::User>());
@@ -81,9 +108,33 @@ pub fn all() -> BTreeMap<String, Value> {
 /// The types of a service's events.
 pub fn event_types(service: Service) -> &'static [&'static str] {
     match service {
+        Service::Functions => functions::Event::VARIANTS,
         Service::Goods => goods::Event::VARIANTS,
         Service::Orders => orders::Event::VARIANTS,
         Service::Users => users::Event::VARIANTS,
+    }
+}
+
+/// The types of a service's commands that only the system itself sends.
+pub fn internal_types(service: Service) -> &'static [&'static str] {
+    match service {
+        Service::Functions => functions::Command::INTERNAL,
+        Service::Goods => goods::Command::INTERNAL,
+        Service::Orders => orders::Command::INTERNAL,
+        Service::Users => users::Command::INTERNAL,
+    }
+}
+
+/// A command's value as the types write it, so that equal commands have equal digests.
+pub fn respelt_command(service: Service, type_name: &str, data: &Value) -> Result<Vec<u8>, DecodeError> {
+    fn respelt<C: Message>(type_name: &str, data: &Value) -> Result<Vec<u8>, DecodeError> {
+        decode_command::<C>(type_name, data.to_string().as_bytes()).map(|command| encode(&command))
+    }
+    match service {
+        Service::Functions => respelt::<functions::Command>(type_name, data),
+        Service::Goods => respelt::<goods::Command>(type_name, data),
+        Service::Orders => respelt::<orders::Command>(type_name, data),
+        Service::Users => respelt::<users::Command>(type_name, data),
     }
 }
 

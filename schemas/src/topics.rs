@@ -4,7 +4,10 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{EmailId, GoodsId, OrderId, UserId};
+use crate::{
+    functions::{self, FunctionName},
+    ids::{EmailId, GoodsId, OrderId, UserId},
+};
 
 /// A service of the domain. Each has its own topics, and can be deployed and scaled alone.
 #[derive(
@@ -25,6 +28,8 @@ use crate::ids::{EmailId, GoodsId, OrderId, UserId};
 #[strum(serialize_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
 pub enum Service {
+    /// What users write, deploy, call and bind.
+    Functions,
     /// What is sold: name, price, stock.
     Goods,
     /// Who bought what, and whether it was paid.
@@ -35,9 +40,9 @@ pub enum Service {
 
 impl Service {
     /// All services.
-    pub const ALL: [Self; 3] = [Self::Goods, Self::Orders, Self::Users];
+    pub const ALL: [Self; 4] = [Self::Functions, Self::Goods, Self::Orders, Self::Users];
 
-    /// `goods`, `orders`, `users`.
+    /// `functions`, `goods`, `orders`, `users`.
     pub fn name(self) -> &'static str {
         self.into()
     }
@@ -48,6 +53,8 @@ impl Service {
             Some(Self::Goods)
         } else if OrderId::of_stream(stream).is_some() {
             Some(Self::Orders)
+        } else if FunctionName::of_stream(stream).is_some() {
+            Some(Self::Functions)
         } else {
             let is_of_users = UserId::of_stream(stream).is_some() || EmailId::of_stream(stream).is_some();
             is_of_users.then_some(Self::Users)
@@ -92,6 +99,10 @@ pub enum TopicKind {
     DeadLetters,
     /// Commands that wait for their time.
     Timers,
+    /// What functions say. Only the functions service has it.
+    Emitted,
+    /// What functions keep. Only the functions service has it.
+    State,
 }
 
 /// A topic of a service, by its name without the namespace: `orders.commands`.
@@ -104,11 +115,17 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// The topics of every service.
+    /// The topics of every service, and those that one of them has besides.
     pub fn all() -> impl Iterator<Item = Self> {
         Service::ALL
             .into_iter()
             .flat_map(|s| [s.commands(), s.events(), s.outcomes(), s.dead_letters(), s.timers()])
+            .chain([functions::EMITTED, functions::STATE])
+    }
+
+    /// Whether facts lie here that a function can be given: a service's events, or what other functions say.
+    pub const fn holds_events(self) -> bool {
+        matches!(self.kind, TopicKind::Events | TopicKind::Emitted)
     }
 
     /// What Kafka must be told when this topic is created. DESIGN: commands, events and outcomes are kept for ever; on
@@ -128,7 +145,7 @@ impl Topic {
                 ("retention.bytes", "-1"),
                 ("max.message.bytes", "1048588"),
             ],
-            TopicKind::Events | TopicKind::Outcomes => &[
+            TopicKind::Events | TopicKind::Outcomes | TopicKind::Emitted => &[
                 ("message.timestamp.type", "LogAppendTime"),
                 ("retention.ms", "-1"),
                 ("retention.bytes", "-1"),
@@ -144,6 +161,8 @@ impl Topic {
                 ("message.timestamp.type", "LogAppendTime"),
                 ("max.message.bytes", "2097164"),
             ],
+            // The last state of each key stays, and one that was removed goes. A takeover reads all of it, as of timers.
+            TopicKind::State => functions::STATE_CONFIGURATION,
         }
     }
 }
@@ -167,7 +186,8 @@ impl FromStr for Topic {
     fn from_str(text: &str) -> Result<Self, UnknownTopic> {
         let parse = || {
             let (service, kind) = text.split_once('.')?;
-            Some(Self { service: service.parse().ok()?, kind: kind.parse().ok()? })
+            let topic = Self { service: service.parse().ok()?, kind: kind.parse().ok()? };
+            Self::all().find(|known| *known == topic)
         };
         parse().ok_or_else(|| UnknownTopic(text.chars().take(200).collect()))
     }
@@ -252,6 +272,7 @@ mod tests {
         }
         assert!("orders".parse::<Topic>().is_err());
         assert!("orders.facts".parse::<Topic>().is_err());
+        assert!("orders.emitted".parse::<Topic>().is_err(), "only functions have it");
     }
 
     #[test]

@@ -166,6 +166,7 @@ impl World {
             goods: ServiceLog::nothing(),
             orders: ServiceLog::nothing(),
             users: ServiceLog::nothing(),
+            functions: ServiceLog::nothing(),
             quiet: true,
         };
         Self { log, clock_ms: 1_700_000_000_000 }
@@ -216,6 +217,7 @@ impl World {
             Service::Goods => self.log.goods.write(partition, record, self.clock_ms),
             Service::Orders => self.log.orders.write(partition, record, self.clock_ms),
             Service::Users => self.log.users.write(partition, record, self.clock_ms),
+            Service::Functions => self.log.functions.write(partition, record, self.clock_ms),
         }
     }
 
@@ -373,7 +375,7 @@ fn home(stream: &StreamId) -> i32 {
 fn resources<D: Decider>(log: &ServiceLog<D>) -> Resources {
     let found = fold(log, &HashSet::new()).last;
     let mut listed: Vec<_> = found.clone().into_iter().collect();
-    listed.sort_by_key(|(_, resource)| std::cmp::Reverse(newest(resource)));
+    listed.sort_by_key(|(_, resource)| newest(resource));
     Resources { found, listed }
 }
 

@@ -25,6 +25,7 @@ pub fn read(cluster: &Cluster, quiet: bool, report: &mut Report) -> Result<Log> 
         goods: service(cluster, report)?,
         orders: service(cluster, report)?,
         users: service(cluster, report)?,
+        functions: service(cluster, report)?,
         quiet,
     })
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use factfold_consumers::{decider::Decider, goods::GoodsDecider, orders::OrdersDecider, users::UsersDecider};
+use factfold_consumers::{
+    decider::Decider, functions::FunctionsDecider, goods::GoodsDecider, orders::OrdersDecider,
+    users::UsersDecider,
+};
 use factfold_schemas::{
     codec::{Message, encode},
     ids::StreamId,
@@ -22,6 +25,8 @@ pub struct Log {
     pub orders: ServiceLog<OrdersDecider>,
     /// The users.
     pub users: ServiceLog<UsersDecider>,
+    /// The functions.
+    pub functions: ServiceLog<FunctionsDecider>,
     /// Whether nothing was on its way when it was read: then every command has its trace, and every fact its requests.
     pub quiet: bool,
 }

@@ -37,9 +37,11 @@ pub fn check(log: &Log, shown: Option<&Shown>, told: &[Told]) -> Report {
     of_service(&log.goods, log.quiet, &mut report);
     of_service(&log.orders, log.quiet, &mut report);
     of_service(&log.users, log.quiet, &mut report);
+    of_service(&log.functions, log.quiet, &mut report);
     checks::redeciding::check(&log.goods, &mut report);
     checks::redeciding::check(&log.orders, &mut report);
     checks::redeciding::check(&log.users, &mut report);
+    checks::redeciding::check(&log.functions, &mut report);
     checks::stock::check(&log.goods, &mut report);
     checks::money::check(&log.orders, &mut report);
     if log.quiet {

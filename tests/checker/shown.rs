@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use factfold_consumers::decider::Decider;
 use factfold_projections::{
-    Error, GoodsFilter, OrderFilter, Page, PageRequest, ReadSide, TimelineEntry, UserFilter,
+    Error, FunctionFilter, GoodsFilter, OrderFilter, Page, PageRequest, ReadSide, TimelineEntry, UserFilter,
 };
 use factfold_schemas::{
+    functions::{Function, FunctionName},
     goods::Goods,
-    ids::{Id, Kind, OrderId, StreamId},
+    ids::{GoodsId, OrderId, StreamId, UserId},
     kafka::Cluster,
     orders::Order,
     users::User,
@@ -34,6 +35,8 @@ pub struct Shown {
     pub orders: Resources,
     /// The users.
     pub users: Resources,
+    /// The functions.
+    pub functions: Resources,
     /// The timelines of the orders.
     pub timelines: BTreeMap<StreamId, Vec<TimelineEntry>>,
     /// The rows of `command_outcomes`.
@@ -84,6 +87,7 @@ pub async fn ask(reads: &ReadSide, cluster: &Cluster, database_url: &str, log: &
         goods: goods(reads, &streams(&log.goods)).await.context("asking for goods")?,
         orders: orders(reads, &streams(&log.orders)).await.context("asking for orders")?,
         users: users(reads, &streams(&log.users)).await.context("asking for users")?,
+        functions: functions(reads, &streams(&log.functions)).await.context("asking for functions")?,
         outcomes: outcomes(cluster, database_url).await.context("asking for outcomes")?,
         ..Shown::default()
     };
@@ -110,46 +114,55 @@ fn streams<D: Decider>(log: &ServiceLog<D>) -> Vec<StreamId> {
     streams
 }
 
-/// The resources of one kind: all pages of the list, and each of these streams alone.
-async fn resources<K: Kind, T: Serialize>(
-    streams: &[StreamId],
-    id: impl Fn(&T) -> Id<K>,
-    list: impl AsyncFn(&PageRequest) -> Result<Page<T>, Error>,
-    ask: impl AsyncFn(Id<K>) -> Result<Option<T>, Error>,
+/// The resources of one kind: all pages of the list, and each of these alone.
+async fn resources<I, T: Serialize, C>(
+    ids: impl Iterator<Item = I>,
+    stream: impl Fn(&T) -> StreamId,
+    list: impl AsyncFn(&PageRequest<C>) -> Result<Page<T, C>, Error>,
+    ask: impl AsyncFn(I) -> Result<Option<T>, Error>,
 ) -> Result<Resources> {
     let mut resources = Resources::default();
     let mut page = PageRequest::new(PageRequest::LIMIT_MAX, None)?;
     loop {
         let items = list(&page).await?;
         for item in items.items {
-            resources.listed.push((id(&item).stream(), serde_json::to_value(item)?));
+            resources.listed.push((stream(&item), serde_json::to_value(item)?));
         }
         let Some(next) = items.next else { break };
         page.after = Some(next);
     }
-    let ids = streams.iter().filter_map(|stream| Id::of_stream(stream.as_str()));
     let found: Vec<_> = stream::iter(ids).map(|id| ask(id)).buffer_unordered(AT_ONCE).try_collect().await?;
     for item in found.into_iter().flatten() {
-        resources.found.insert(id(&item).stream(), serde_json::to_value(item)?);
+        resources.found.insert(stream(&item), serde_json::to_value(item)?);
     }
     Ok(resources)
 }
 
 async fn goods(reads: &ReadSide, streams: &[StreamId]) -> Result<Resources> {
     let list = async |page: &PageRequest| reads.list_goods(&GoodsFilter::default(), page).await;
-    resources(streams, |goods: &Goods| goods.id, list, async |id| reads.goods(id).await).await
+    let ids = streams.iter().filter_map(|stream| GoodsId::of_stream(stream.as_str()));
+    resources(ids, |goods: &Goods| goods.id.stream(), list, async |id| reads.goods(id).await).await
 }
 
 async fn orders(reads: &ReadSide, streams: &[StreamId]) -> Result<Resources> {
     let list = async |page: &PageRequest| reads.list_orders(&OrderFilter::default(), page).await;
-    resources(streams, |order: &Order| order.id, list, async |id| reads.order(id).await).await
+    let ids = streams.iter().filter_map(|stream| OrderId::of_stream(stream.as_str()));
+    resources(ids, |order: &Order| order.id.stream(), list, async |id| reads.order(id).await).await
 }
 
 /// Names and addresses are sealed here, as they are in the events.
 async fn users(reads: &ReadSide, streams: &[StreamId]) -> Result<Resources> {
     let list = async |page: &PageRequest| reads.list_users(&UserFilter::default(), page).await;
     let ask = async |id| Ok(reads.user(id).await?.map(|row| row.user));
-    resources(streams, |user: &User| user.id, list, ask).await
+    let ids = streams.iter().filter_map(|stream| UserId::of_stream(stream.as_str()));
+    resources(ids, |user: &User| user.id.stream(), list, ask).await
+}
+
+async fn functions(reads: &ReadSide, streams: &[StreamId]) -> Result<Resources> {
+    let list = async |page: &PageRequest<_>| reads.list_functions(&FunctionFilter::default(), page).await;
+    let ask = async |name| reads.function(name).await;
+    let names = streams.iter().filter_map(|stream| FunctionName::of_stream(stream.as_str()));
+    resources(names, |function: &Function| function.name.stream(), list, ask).await
 }
 
 async fn outcomes(cluster: &Cluster, database_url: &str) -> Result<Vec<OutcomeRow>> {

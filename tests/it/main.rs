@@ -3,6 +3,8 @@
 
 mod balancer;
 mod binary;
+mod binding_protocol;
+mod bindings;
 mod certificates;
 mod cli;
 mod concurrency;
@@ -13,6 +15,7 @@ mod examples;
 mod expiry;
 mod failures;
 mod fleet;
+mod functions;
 mod generated_client;
 mod goods;
 mod grpc;
@@ -35,6 +38,7 @@ mod python;
 mod rebuilding;
 mod registering;
 mod replaying;
+mod schedules;
 mod schemas;
 mod schemathesis;
 mod shadowing;

@@ -60,7 +60,7 @@ impl System {
     pub(crate) async fn start() -> Self {
         let world = World::new().await;
         let folder = env::temp_dir().join(format!("factfold-{}", world.name()));
-        let flags = vec![
+        let mut flags = vec![
             ("brokers", world.cluster.brokers.clone()),
             ("database_url", env::var("DATABASE_URL").expect("DATABASE_URL is not set: run deploy/test")),
             ("namespace", world.name()),
@@ -69,6 +69,11 @@ impl System {
             ("connections_max", "4".to_owned()),
             ("state_dir", folder.join("state").display().to_string()),
         ];
+        let of_functions = [
+            ("functions_runners", "FACTFOLD_FUNCTIONS_RUNNERS"),
+            ("functions_cache", "FACTFOLD_FUNCTIONS_CACHE"),
+        ];
+        flags.extend(of_functions.into_iter().filter_map(|(key, name)| Some((key, env::var(name).ok()?))));
         let settings = Sourced::read(Sources { flags, ..Sources::default() }).expect("settings").settings;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let http = format!("http://{}", listener.local_addr().expect("an address"));
@@ -215,6 +220,17 @@ impl Client {
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.ask(Method::DELETE, path, None, &[]).await
+    }
+
+    /// Counts a piece more, under this key; whether that was decided.
+    pub(crate) async fn try_adjust(&self, goods: &str, key: &str) -> bool {
+        let body = serde_json::json!({ "delta": 1, "reason": "counted" });
+        let request = self.request(
+            Method::POST,
+            &format!("/v1/goods/{goods}/stock-adjustments"),
+            &[("idempotency-key", key)],
+        );
+        send(request.json(&body)).await.is_ok_and(|answer| answer.status == StatusCode::OK)
     }
 
     /// A command as a CloudEvent.

@@ -9,10 +9,17 @@ use std::{
 
 use factfold_checker::log::{self, Record};
 use factfold_consumers::{
+    functions::FunctionsDecider,
     goods::GoodsDecider,
     orders::OrdersDecider,
-    reactors::{order_expiry::OrderExpiry, order_stock::OrderStock, reservations::Reservations},
-    worker::{self, Settings, Shutdown, Status, deciding, keeping, reacting},
+    reactors::{
+        order_expiry::OrderExpiry, order_stock::OrderStock, reservations::Reservations, schedules::Schedules,
+    },
+    worker::{
+        self, Settings, Shutdown, Status,
+        binding::{self, Binding, Bound},
+        deciding, keeping, reacting,
+    },
 };
 use factfold_schemas::{
     cloudevents::Outgoing,
@@ -57,11 +64,13 @@ pub(crate) struct Running {
 /// What a worker does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Job {
+    Functions,
     Goods,
     Orders,
     OrderStock,
     Reservations,
     OrderExpiry(SignedDuration),
+    Schedules,
     Timers(Service),
 }
 
@@ -199,22 +208,35 @@ impl World {
 
     /// Starts a worker.
     pub(crate) fn start(&self, job: Job, settings: Settings) -> Running {
+        self.run(move |cluster, stop, shown| match job {
+            Job::Functions => deciding::run::<FunctionsDecider>(cluster, settings, stop, shown),
+            Job::Goods => deciding::run::<GoodsDecider>(cluster, settings, stop, shown),
+            Job::Orders => deciding::run::<OrdersDecider>(cluster, settings, stop, shown),
+            Job::OrderStock => reacting::run(OrderStock, cluster, settings, stop, shown),
+            Job::Reservations => reacting::run(Reservations, cluster, settings, stop, shown),
+            Job::OrderExpiry(after) => {
+                reacting::run(OrderExpiry::after(after), cluster, settings, stop, shown)
+            }
+            Job::Schedules => reacting::run(Schedules, cluster, settings, stop, shown),
+            Job::Timers(service) => keeping::run(service, cluster, settings, stop, shown),
+        })
+    }
+
+    /// Starts the worker of a bound function.
+    pub(crate) fn bind(&self, binding: Binding, function: impl Bound, settings: Settings) -> Running {
+        self.run(move |cluster, stop, shown| binding::run(binding, function, cluster, settings, stop, shown))
+    }
+
+    fn run(
+        &self,
+        work: impl FnOnce(&Cluster, Shutdown, Status) -> Result<(), worker::Error> + Send + 'static,
+    ) -> Running {
         let (sender, result) = mpsc::channel();
         let (shutdown, status) = (Shutdown::default(), Status::default());
         let (cluster, stop, shown) = (self.cluster.clone(), shutdown.clone(), status.clone());
-        let run = move || match job {
-            Job::Goods => deciding::run::<GoodsDecider>(&cluster, settings, stop, shown),
-            Job::Orders => deciding::run::<OrdersDecider>(&cluster, settings, stop, shown),
-            Job::OrderStock => reacting::run(OrderStock, &cluster, settings, stop, shown),
-            Job::Reservations => reacting::run(Reservations, &cluster, settings, stop, shown),
-            Job::OrderExpiry(after) => {
-                reacting::run(OrderExpiry::after(after), &cluster, settings, stop, shown)
-            }
-            Job::Timers(service) => keeping::run(service, &cluster, settings, stop, shown),
-        };
         let thread = std::thread::spawn(move || {
             // The receiver is gone when the test is over.
-            let _ = sender.send(run());
+            let _ = sender.send(work(&cluster, stop, shown));
         });
         Running { status, shutdown, thread: Some(thread), result }
     }

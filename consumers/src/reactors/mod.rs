@@ -8,10 +8,12 @@ pub mod order_expiry;
 pub mod order_stock;
 pub mod registrations;
 pub mod reservations;
+pub mod schedules;
 
 use factfold_schemas::{
     cloudevents::{Incoming, Outgoing},
     command::{Auth, Header},
+    functions::{self, FunctionName},
     goods,
     ids::{EmailId, GoodsId, OrderId, StreamId, UserId},
     orders,
@@ -25,6 +27,8 @@ use uuid::Uuid;
 /// What a reactor looks at.
 #[derive(Debug)]
 pub enum Fact {
+    /// An event of the functions service.
+    Functions(Recorded<functions::Event>),
     /// An event of the goods service.
     Goods(Recorded<goods::Event>),
     /// An event of the orders service.
@@ -38,6 +42,8 @@ pub enum Fact {
 /// What a reactor asks for: a command, or that a person is forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
+    /// For the functions service.
+    Functions(FunctionName, functions::Command),
     /// For the goods service.
     Goods(GoodsId, goods::Command),
     /// For the orders service.
@@ -53,7 +59,7 @@ pub enum Request {
 }
 
 /// A stateless function from facts to requests, with what was set about it. [`order_stock`], [`reservations`],
-/// [`order_expiry`], [`registrations`] and [`erasures`] are the ones there are.
+/// [`order_expiry`], [`registrations`], [`erasures`] and [`schedules`] are the ones there are.
 pub trait Reactor: Send + 'static {
     /// Part of stored ids and of the consumer group's name: it never changes.
     const NAME: &'static str;
@@ -71,6 +77,7 @@ impl Fact {
     /// Reads the record of this topic.
     pub fn read(topic: Topic, record: &Incoming<'_>) -> Result<Self, Unreadable> {
         Ok(match (topic.kind, topic.service) {
+            (TopicKind::Events, Service::Functions) => Self::Functions(Recorded::read(record)?),
             (TopicKind::Events, Service::Goods) => Self::Goods(Recorded::read(record)?),
             (TopicKind::Events, Service::Orders) => Self::Orders(Recorded::read(record)?),
             (TopicKind::Events, Service::Users) => Self::Users(Recorded::read(record)?),
@@ -80,6 +87,7 @@ impl Fact {
 
     fn cause(&self) -> &Cause {
         match self {
+            Self::Functions(event) => &event.cause,
             Self::Goods(event) => &event.cause,
             Self::Orders(event) => &event.cause,
             Self::Users(event) => &event.cause,
@@ -90,6 +98,7 @@ impl Fact {
     /// The CloudEvents id of the record.
     fn id(&self) -> String {
         match self {
+            Self::Functions(event) => event.id(),
             Self::Goods(event) => event.id(),
             Self::Orders(event) => event.id(),
             Self::Users(event) => event.id(),
@@ -99,6 +108,7 @@ impl Fact {
 
     fn stream(&self) -> Option<&StreamId> {
         match self {
+            Self::Functions(event) => Some(&event.stream),
             Self::Goods(event) => Some(&event.stream),
             Self::Orders(event) => Some(&event.stream),
             Self::Users(event) => Some(&event.stream),
@@ -111,6 +121,7 @@ impl Request {
     /// Whose command it is, and the stream it is for; `None` when it is no command, and lies with the keys of persons.
     pub fn target(&self) -> Option<(Service, StreamId)> {
         match self {
+            Self::Functions(name, _) => Some((Service::Functions, name.stream())),
             Self::Goods(id, _) => Some((Service::Goods, id.stream())),
             Self::Orders(id, _) => Some((Service::Orders, id.stream())),
             Self::Account(id, _) => Some((Service::Users, id.stream())),
@@ -135,6 +146,7 @@ impl Request {
 
     fn record_with(&self, header: Header) -> Outgoing {
         match self {
+            Self::Functions(name, command) => header.record_of(Service::Functions, &name.stream(), command),
             Self::Goods(id, command) => header.record_of(Service::Goods, &id.stream(), command),
             Self::Orders(id, command) => header.record_of(Service::Orders, &id.stream(), command),
             Self::Account(id, command) => header.record_of(Service::Users, &id.stream(), command),
@@ -247,8 +259,11 @@ mod tests {
             order_expiry::OrderExpiry::NAME,
             registrations::Registrations::NAME,
             erasures::Erasures::NAME,
+            schedules::Schedules::NAME,
         ];
-        assert_eq!(names, ["order-stock", "reservations", "order-expiry", "registrations", "erasures"]);
+        let stored =
+            ["order-stock", "reservations", "order-expiry", "registrations", "erasures", "schedules"];
+        assert_eq!(names, stored);
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Reactor for Registrations {
                 Outcome::Rejected(rejected) => refused(rejected),
                 _ => None,
             },
-            Fact::Goods(_) | Fact::Orders(_) | Fact::Outcome(..) => None,
+            Fact::Functions(_) | Fact::Goods(_) | Fact::Orders(_) | Fact::Outcome(..) => None,
         };
         request.into_iter().collect()
     }

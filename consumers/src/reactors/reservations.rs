@@ -27,7 +27,7 @@ impl Reactor for Reservations {
                 Outcome::Rejected(rejected) => reject(rejected),
                 _ => None,
             },
-            Fact::Orders(_) | Fact::Users(_) | Fact::Outcome(..) => None,
+            Fact::Functions(_) | Fact::Orders(_) | Fact::Users(_) | Fact::Outcome(..) => None,
         };
         request.into_iter().collect()
     }

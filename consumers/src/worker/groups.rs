@@ -5,11 +5,12 @@ use factfold_schemas::topics::{Service, Topic};
 
 use super::{deciding, keeping, reacting};
 use crate::{
+    functions::FunctionsDecider,
     goods::GoodsDecider,
     orders::OrdersDecider,
     reactors::{
         Reactor, erasures::Erasures, order_expiry::OrderExpiry, order_stock::OrderStock,
-        registrations::Registrations, reservations::Reservations,
+        registrations::Registrations, reservations::Reservations, schedules::Schedules,
     },
     users::UsersDecider,
 };
@@ -29,6 +30,7 @@ pub struct Group {
 pub fn all() -> Vec<Group> {
     let decider = |name, service: Service| Group { name, service, inputs: vec![service.commands()] };
     let deciders = [
+        decider(deciding::group::<FunctionsDecider>(), Service::Functions),
         decider(deciding::group::<GoodsDecider>(), Service::Goods),
         decider(deciding::group::<OrdersDecider>(), Service::Orders),
         decider(deciding::group::<UsersDecider>(), Service::Users),
@@ -45,6 +47,7 @@ pub fn of_followers() -> Vec<Group> {
         inputs: vec![service.timers()],
     });
     let reactors = [
+        reactor::<Schedules>(Service::Functions),
         reactor::<OrderStock>(Service::Orders),
         reactor::<Reservations>(Service::Orders),
         reactor::<OrderExpiry>(Service::Orders),

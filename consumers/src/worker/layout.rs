@@ -3,6 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use factfold_schemas::{
+    functions::{EMITTED, STATE},
     kafka::Cluster,
     topics::{REPLIES, Service, Topic},
 };
@@ -42,7 +43,9 @@ impl Layout {
     fn check(&self, service: Service) -> Result<(), Error> {
         let expected_of = service.commands();
         let expected = self.partitions(expected_of);
-        for topic in [service.events(), service.outcomes(), service.timers()] {
+        let of_functions = if service == Service::Functions { &[EMITTED, STATE][..] } else { &[] };
+        let of_all = [service.events(), service.outcomes(), service.timers()];
+        for topic in of_all.into_iter().chain(of_functions.iter().copied()) {
             let partitions = self.partitions(topic);
             if partitions != expected {
                 return Err(Error::PartitionsDiffer { topic, partitions, expected_of, expected });

@@ -1,4 +1,4 @@
-//! The worker runtime: one loop for deciders, reactors and keepers of timers. Gather, decode, check, decide, produce, commit.
+//! The worker runtime: one loop for deciders, reactors, keepers of timers and bound functions. Gather, decode, check, decide, produce, commit.
 //!
 //! A worker is one thread with one consumer and a few transactional producers that take turns. Each batch is one
 //! transaction over all its partitions: what the records lead to, and how far they were read, or neither. (One that leads to
@@ -8,15 +8,17 @@
 //! - [`Worker::run`] is the story, top to bottom.
 //! - [`assignment`] is what is ours, [`consumer`] how it becomes so, [`takeover`] what is done before it is worked on.
 //! - [`transaction`] knows what every failure means. [`points`] lists where a test can make one happen.
-//! - [`deciding`], [`reacting`] and [`keeping`] are what a worker does with a record, or by itself.
+//! - [`deciding`], [`reacting`], [`keeping`] and [`binding`] are what a worker does with a record, or by itself.
 //!
 //! A worker never asks a database, never waits to fill a batch, and never repeats a batch from memory.
 
 mod assignment;
+pub mod binding;
 mod consumer;
 pub mod deciding;
 mod error;
 pub mod groups;
+mod held;
 pub mod keeping;
 mod layout;
 mod owed;
@@ -49,15 +51,16 @@ use rdkafka::{
 use self::{
     assignment::Assignment,
     consumer::{Change, Consumer},
+    held::Held,
     owed::Owed,
-    processor::Processor,
+    processor::{Processor, Stop},
     takeover::{Taken, Takeover},
     transaction::{Failure, Transactions},
 };
 pub use self::{
     error::Error,
     layout::Layout,
-    processor::{Hydrate, Mark, Produce, Target, TopicPartition, Written},
+    processor::{Hydrate, Mark, Produce, Start, Target, TopicPartition, Written},
     settings::Settings,
 };
 
@@ -87,10 +90,11 @@ fn run<P: Processor>(
     settings: Settings,
     shutdown: Shutdown,
     status: Status,
-    processor: impl FnOnce(Layout) -> P,
+    processor: impl FnOnce(Layout) -> Result<P, Error>,
 ) -> Result<(), Error> {
     let worker = Layout::read(cluster)
-        .and_then(|layout| Worker::new(processor(layout), cluster, settings, shutdown, status));
+        .and_then(processor)
+        .and_then(|processor| Worker::new(processor, cluster, settings, shutdown, status));
     match worker.and_then(Worker::run) {
         Err(Error::ShuttingDown) => Ok(()),
         ended => ended,
@@ -139,6 +143,7 @@ pub struct Worker<P: Processor> {
     /// Some fetch was out of range while partitions were being taken over.
     is_out_of_range: bool,
     owed: Owed,
+    held: Held,
     results: (mpsc::Sender<TakenOver<P>>, mpsc::Receiver<TakenOver<P>>),
     out: Vec<Produce>,
 }
@@ -183,6 +188,7 @@ impl<P: Processor> Worker<P> {
             takeover,
             is_out_of_range: false,
             owed: Owed::default(),
+            held: Held::default(),
             results: mpsc::channel(),
             out: Vec::new(),
         })
@@ -210,6 +216,7 @@ impl<P: Processor> Worker<P> {
     fn work(&mut self, consumer: &Consumer) -> Result<(), Error> {
         while !self.shutdown.is_set() {
             self.tidy(consumer)?;
+            self.wake(consumer)?;
             // Rebalances happen while gathering, and only there: no transaction is open then (rule 3).
             let mut batch = self.gather(consumer)?;
             self.follow_rebalances(consumer)?;
@@ -217,13 +224,16 @@ impl<P: Processor> Worker<P> {
             batch.retain(|record| self.is_due(record));
             self.adopt_what_was_taken_over(consumer)?;
             let due = self.processor.due();
-            let next = self.next_offsets(&batch, &due);
+            let mut next = self.next_offsets(&batch, &due);
             if next.is_empty() && !self.owed.is_due() {
                 continue;
             }
             fail_point!("worker::gathered");
-            match self.transact(consumer, &batch, &due, &next) {
-                Ok(written) => self.move_on(&next, &written, batch.len()),
+            match self.transact(consumer, &batch, &due, &mut next) {
+                Ok((written, stops)) => {
+                    self.move_on(&batch, &next, &written);
+                    self.hold(consumer, &stops)?;
+                }
                 Err(failure) => self.recover(consumer, &next, failure)?,
             }
         }
@@ -244,7 +254,9 @@ impl<P: Processor> Worker<P> {
         let mut batch = Vec::new();
         let mut bytes = 0;
         let mut timeout = self.rest();
-        while batch.len() < self.settings.batch_records_max && bytes < self.settings.batch_bytes_max {
+        let appetite = self.processor.appetite().unwrap_or(usize::MAX);
+        let records_max = self.settings.batch_records_max.min(appetite);
+        while batch.len() < records_max && bytes < self.settings.batch_bytes_max {
             match consumer.poll(timeout) {
                 None => break,
                 Some(Ok(message)) => {
@@ -274,8 +286,41 @@ impl<P: Processor> Worker<P> {
     fn rest(&self) -> Duration {
         // While a partition is being taken over, its result is as welcome as a record.
         let longest = Duration::from_millis(if self.assignment.is_taking() { 2 } else { 100 });
+        let longest = self
+            .held
+            .until()
+            .map_or(longest, |until| until.saturating_duration_since(Instant::now()).min(longest));
         let until = self.processor.next_due().map(|due| due.duration_since(Timestamp::now()));
         until.map_or(longest, |until| Duration::try_from(until).unwrap_or_default().min(longest))
+    }
+
+    /// What the processor stopped at comes once more: at once, or when its partition has rested.
+    fn hold(&mut self, consumer: &Consumer, stops: &[Stop]) -> Result<(), Error> {
+        if stops.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let resting: Vec<TopicPartition> =
+            stops.iter().filter(|stop| stop.until > now).map(|stop| stop.partition).collect();
+        consumer::pause(consumer, &resting)?;
+        stops
+            .iter()
+            .filter(|stop| stop.until > now)
+            .for_each(|stop| self.held.hold(stop.partition, stop.until));
+        fail_point!("worker::held");
+        self.go_back(consumer, &stops.iter().map(|stop| stop.partition).collect::<Vec<_>>())
+    }
+
+    /// Goes on with the partitions that have rested.
+    fn wake(&mut self, consumer: &Consumer) -> Result<(), Error> {
+        for partition in self.held.take_due(Instant::now()) {
+            let Some(next) = self.assignment.next(partition) else { continue };
+            if let Err(error) = consumer::resume_at(consumer, partition, next) {
+                tracing::warn!(group = self.group, ?partition, %error, "seeking: taking over again");
+                self.take(consumer, &[partition])?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets what was revoked, and begins to take over what was assigned.
@@ -338,6 +383,7 @@ impl<P: Processor> Worker<P> {
     fn forget(&mut self, partition: TopicPartition) {
         self.processor.forget(partition);
         self.owed.forget(partition);
+        self.held.forget(partition);
     }
 
     /// Begins to work on what was taken over.
@@ -390,24 +436,27 @@ impl<P: Processor> Worker<P> {
     }
 
     /// One transaction over all partitions of the batch: what it leads to, and how far it reaches. A batch that leads to
-    /// nothing waits for the next one that does.
+    /// nothing waits for the next one that does. Where the processor stopped, it reaches less far.
     fn transact(
         &mut self,
         consumer: &Consumer,
         batch: &[Gathered<'_>],
         due: &[TopicPartition],
-        next: &BTreeMap<TopicPartition, i64>,
-    ) -> Result<Written, Failure> {
+        next: &mut BTreeMap<TopicPartition, i64>,
+    ) -> Result<(Written, Vec<Stop>), Failure> {
         let Self { processor, transactions, out, owed, .. } = self;
-        let mut bursts = batch.chunks(BURST);
+        let burst = processor.appetite().map_or(BURST, |_| batch.len().max(1));
+        let mut bursts = batch.chunks(burst);
         while out.is_empty()
             && let Some(burst) = bursts.next()
         {
             process(processor, burst, out)?;
         }
+        let stops = processor.stops();
+        next.extend(stops.iter().map(|stop| (stop.partition, stop.offset)));
         if out.is_empty() && due.is_empty() && !owed.is_due() {
             owed.pass(next);
-            return Ok(Written::new());
+            return Ok((Written::new(), stops));
         }
         fail_point!("worker::processed");
         let began = Instant::now();
@@ -428,19 +477,21 @@ impl<P: Processor> Worker<P> {
         });
         metrics::histogram!("factfold_transaction_seconds", "group" => self.group.clone())
             .record(began.elapsed());
-        result.inspect(|_| self.owed.clear())
+        result.inspect(|_| self.owed.clear()).map(|written| (written, stops))
     }
 
     /// It is done: now, and not before, memory follows (rule 17).
-    fn move_on(&mut self, next: &BTreeMap<TopicPartition, i64>, written: &Written, records: usize) {
+    fn move_on(&mut self, batch: &[Gathered<'_>], next: &BTreeMap<TopicPartition, i64>, written: &Written) {
         fail_point!("worker::before-memory");
         self.processor.committed(written);
         fail_point!("worker::between-memories");
         for (partition, next) in next {
             self.assignment.advance(*partition, *next);
         }
-        self.status.0.records.fetch_add(records as u64, Ordering::Relaxed);
-        metrics::counter!("factfold_records_total", "group" => self.group.clone()).increment(records as u64);
+        let is_done = |record: &&Gathered<'_>| next.get(&record.partition()) > Some(&record.message.offset());
+        let records = batch.iter().filter(is_done).count() as u64;
+        self.status.0.records.fetch_add(records, Ordering::Relaxed);
+        metrics::counter!("factfold_records_total", "group" => self.group.clone()).increment(records);
         fail_point!("worker::moved-on");
     }
 

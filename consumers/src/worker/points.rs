@@ -30,6 +30,12 @@ pub const TAKEOVER: [&str; 7] = [
 /// In a keeper of timers, once for each time that some are due.
 pub const KEEPER: [&str; 3] = ["keeper::picked", "keeper::published", "keeper::committed"];
 
+/// In the worker of a bound function: an event was given, its effects were committed, or it was put aside.
+pub const BINDING: [&str; 3] = ["binding::given", "binding::committed", "binding::gave-up"];
+
+/// When a processor stopped before the end of a batch.
+pub const HELD: &str = "worker::held";
+
 /// When a partition without an offset has come, which happens once in its life.
 pub const START: &str = "worker::start-owed";
 
@@ -53,11 +59,19 @@ mod tests {
             include_str!("transaction.rs"),
             include_str!("takeover.rs"),
             include_str!("keeping/mod.rs"),
+            include_str!("binding/giving.rs"),
         ];
         let code = code.concat();
         let passed = code.split("fail_point!(\"").skip(1).filter_map(|rest| rest.split('"').next());
-        let listed =
-            BATCH.into_iter().chain(TAKEOVER).chain(KEEPER).chain([START]).chain(RECOVERY).chain(SEEN);
+        let once = [START, HELD];
+        let listed = BATCH
+            .into_iter()
+            .chain(TAKEOVER)
+            .chain(KEEPER)
+            .chain(BINDING)
+            .chain(once)
+            .chain(RECOVERY)
+            .chain(SEEN);
         assert_eq!(passed.collect::<BTreeSet<_>>(), listed.collect());
     }
 }

@@ -1,7 +1,7 @@
 //! What the loop asks of whatever it feeds: a decider, a reactor, a keeper of timers. The loop knows transactions and offsets and nothing of
 //! commands; a processor knows records and nothing of Kafka.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, ops::Range, time::Instant};
 
 use factfold_schemas::{
     cloudevents::{Incoming, Outgoing},
@@ -51,6 +51,28 @@ pub enum Target {
     SubjectKeys,
 }
 
+/// A partition in which a processor stopped before the end of what it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop {
+    /// Which.
+    pub partition: TopicPartition,
+    /// The first record that it did not take. It comes once more, and what is behind it after it.
+    pub offset: i64,
+    /// Not before this time. Until then the partition rests, and the others go on.
+    pub until: Instant,
+}
+
+/// From where a partition is begun in which the group has no committed offset yet (rule 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// From the first record on, and only where nothing was done before.
+    Fresh,
+    /// From the first record on that there is: it was told so.
+    Beginning,
+    /// From the first record on that is of this time or later, by the broker's clock: it was told so.
+    At(Timestamp),
+}
+
 /// Turns input records into output records, and keeps what it must know for that, by partition.
 pub trait Processor: Send + 'static {
     /// What is kept for one partition, folded from its history at takeover.
@@ -96,6 +118,18 @@ pub trait Processor: Send + 'static {
         Ok(())
     }
 
+    /// The most records that it wants at once, all of which it processes before their transaction begins: whoever takes long must
+    /// not keep one open. `None`: as many as there are, most of them while the transaction is open.
+    fn appetite(&self) -> Option<usize> {
+        None
+    }
+
+    /// Where it stopped in what it was just given. It is asked once, before the transaction begins, so only who says how much it
+    /// [wants](Self::appetite) can stop.
+    fn stops(&mut self) -> Vec<Stop> {
+        Vec::new()
+    }
+
     /// What this record leads to, within the open transaction. An error stops the worker.
     fn process(&mut self, topic: Topic, record: &Incoming<'_>, out: &mut Vec<Produce>) -> Result<(), Error>;
 
@@ -112,6 +146,11 @@ pub trait Hydrate: Send + 'static {
     /// The topics whose partition of the same number is folded. Where they are empty, and only there, a partition may be
     /// taken over without a committed offset (rule 6); a processor that folds nothing names its input.
     fn histories(input: Topic) -> Vec<Topic>;
+
+    /// From where it begins without a committed offset.
+    fn start(&self) -> Start {
+        Start::Fresh
+    }
 
     /// Begins anew, from what is stored if that fits: a group that is to decide `next`, and histories that reach from here to
     /// there. Returns from where each history is to be folded, in their order.

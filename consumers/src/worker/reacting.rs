@@ -29,7 +29,7 @@ pub fn run<R: Reactor>(
     shutdown: Shutdown,
     status: Status,
 ) -> Result<(), Error> {
-    super::run(cluster, settings, shutdown, status, |layout| Reacting { layout, reactor })
+    super::run(cluster, settings, shutdown, status, |layout| Ok(Reacting { layout, reactor }))
 }
 
 /// The consumer group of a reactor, without the namespace.

@@ -17,6 +17,7 @@ use factfold_schemas::{
     topics::Topic,
 };
 use fail::fail_point;
+use jiff::Timestamp;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -27,7 +28,7 @@ use super::{
     Shutdown,
     assignment::Epoch,
     error::Error,
-    processor::{Hydrate, TopicPartition},
+    processor::{Hydrate, Start, TopicPartition},
 };
 
 /// How long to rest before trying again.
@@ -136,7 +137,7 @@ impl Takeover {
             let committed = committed.get(&partition).copied();
             let next = match committed {
                 Some(next) => next,
-                None => match self.start(&clients, partition, &histories) {
+                None => match self.start(&clients, partition, &histories, state.start()) {
                     Err(wrong @ Error::NoOffset { .. }) => {
                         return Err(clients.unless_overtaken(partition, committed, wrong));
                     }
@@ -152,6 +153,15 @@ impl Takeover {
                 result => result?,
             };
             fail_point!("takeover::hydrated");
+            if let (None, Some(decided), [history, ..]) = (committed, decided, histories.as_slice())
+                && decided >= next
+            {
+                return Err(clients.unless_overtaken(
+                    partition,
+                    None,
+                    self.no_offset(partition, history.topic.0),
+                ));
+            }
             let (low, high) = clients.watermarks(partition)?;
             let but = match decided {
                 _ if next < low => Some(format!("but its log begins at {low}")),
@@ -179,8 +189,20 @@ impl Takeover {
     }
 
     /// Where to begin without a committed offset: at the start, but only where nothing was done before (rule 6). What was
-    /// aborted was not done: a first transaction that failed must not keep the system from ever starting.
-    fn start(&self, clients: &Clients<'_>, of: TopicPartition, histories: &[&History]) -> Result<i64, Error> {
+    /// aborted was not done: a first transaction that failed must not keep the system from ever starting. Who was told from where
+    /// begins there.
+    fn start(
+        &self,
+        clients: &Clients<'_>,
+        of: TopicPartition,
+        histories: &[&History],
+        told: Start,
+    ) -> Result<i64, Error> {
+        match told {
+            Start::Fresh => {}
+            Start::Beginning => return Ok(clients.watermarks(of)?.0),
+            Start::At(time) => return clients.offset_at(of, time),
+        }
         let mut done = histories.iter().find(|history| history.start > 0).map(|history| history.topic.0);
         if done.is_none() {
             let all = histories.iter().map(|history| (*history, history.start)).collect();
@@ -191,11 +213,12 @@ impl Takeover {
         }
         match done {
             None => Ok(clients.watermarks(of)?.0),
-            Some(history) => {
-                let (topic, partition) = of;
-                Err(Error::NoOffset { group: self.group.clone(), topic, partition, history })
-            }
+            Some(history) => Err(self.no_offset(of, history)),
         }
+    }
+
+    fn no_offset(&self, (topic, partition): TopicPartition, history: Topic) -> Error {
+        Error::NoOffset { group: self.group.clone(), topic, partition, history }
     }
 }
 
@@ -311,6 +334,27 @@ impl<'a> Clients<'a> {
         self.uncommitted
             .fetch_watermarks(&self.cluster.topic(topic), partition, QUESTION_TIMEOUT)
             .map_err(Error::kafka("asking for a partition's ends"))
+    }
+
+    /// The first offset of this time or later; the end of the log where nothing is that young. The end is asked for first: what
+    /// comes meanwhile must not be passed over.
+    fn offset_at(&self, (topic, partition): TopicPartition, time: Timestamp) -> Result<i64, Error> {
+        let doing = "asking for the offset of a time";
+        let (low, end) = self.watermarks((topic, partition))?;
+        let ms = time.as_millisecond();
+        let ms = ms + i64::from(time.as_nanosecond() > i128::from(ms) * 1_000_000);
+        let mut wanted = TopicPartitionList::new();
+        wanted
+            .add_partition_offset(&self.cluster.topic(topic), partition, Offset::Offset(ms.max(0)))
+            .map_err(Error::kafka(doing))?;
+        let answer =
+            self.uncommitted.offsets_for_times(wanted, QUESTION_TIMEOUT).map_err(Error::kafka(doing))?;
+        let Some(element) = self.find(&answer, (topic, partition)) else { return Ok(end) };
+        element.error().map_err(Error::kafka(doing))?;
+        Ok(match element.offset() {
+            Offset::Offset(offset) => offset.max(low),
+            _ => end,
+        })
     }
 
     /// The histories of these inputs. Asked for after the committed offsets are known: a watermark captured earlier would

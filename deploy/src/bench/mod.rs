@@ -11,6 +11,7 @@
 mod clients;
 mod deciding;
 mod floor;
+mod functions;
 mod ground;
 mod grpc;
 mod histories;
@@ -47,6 +48,8 @@ pub enum Measure {
     Latency,
     /// Many clients over HTTP, then over gRPC, each waiting for its answer before it asks again
     Clients,
+    /// Users' functions: called over HTTP, deployed, and given events
+    Functions,
 }
 
 /// How much is measured.
@@ -86,9 +89,9 @@ impl Sizes {
 
     /// Whether anything is measured on a log full of commands.
     fn wants_log(&self) -> bool {
-        self.measures
-            .iter()
-            .any(|measure| !matches!(measure, Measure::Rebuilding | Measure::Latency | Measure::Clients))
+        self.measures.iter().any(|measure| {
+            !matches!(measure, Measure::Rebuilding | Measure::Latency | Measure::Clients | Measure::Functions)
+        })
     }
 }
 
@@ -104,7 +107,7 @@ pub async fn run(site: &Site, sizes: &Sizes) -> Result<Report> {
         if sizes.wants(Measure::Rebuilding) {
             from_a_long_history(site, sizes, &mut report).await?;
         }
-        if sizes.wants(Measure::Latency) || sizes.wants(Measure::Clients) {
+        if [Measure::Latency, Measure::Clients, Measure::Functions].into_iter().any(|one| sizes.wants(one)) {
             through_a_gateway(site, sizes, &mut report).await?;
         }
     }
@@ -168,6 +171,9 @@ async fn through_a_gateway(site: &Site, sizes: &Sizes, report: &mut Report) -> R
         }
         if sizes.wants(Measure::Clients) {
             report.add(clients::many(&system, sizes).await?);
+        }
+        if sizes.wants(Measure::Functions) {
+            report.add(functions::measure(&system, ground, sizes).await?);
         }
         system.stop().await
     };

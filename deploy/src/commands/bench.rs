@@ -25,7 +25,8 @@ The floor is the same work by a program that does nothing but the protocol, in t
 same brokers: for deciding, the same bytes consumed and produced in the same transactions; for one
 command, one bare transaction; for gRPC, the same over HTTP; for projecting, the same rows written
 from memory; for rebuilding, a bare consumer and then COPY of the rows that there are in the end; for
-verifying, rebuilding; for replaying and taking over, a bare consumer. It starts a Kafka and a PostgreSQL of
+verifying, rebuilding; for replaying and taking over, a bare consumer; for functions, the sandbox
+alone. It starts a Kafka and a PostgreSQL of
 its own; with KAFKA_BROKERS and DATABASE_URL both set it measures on those, in a namespace that it
 deletes again.")]
 pub(super) struct Args {
@@ -109,7 +110,12 @@ async fn measure(args: &Args, given: Option<Addresses>, settings: Settings) -> R
 }
 
 fn sizes(args: &Args) -> Sizes {
-    let measures = if args.only.is_empty() { Measure::value_variants().to_vec() } else { args.only.clone() };
+    let mut measures = args.only.clone();
+    if measures.is_empty() {
+        let is_built =
+            |measure: &Measure| *measure != Measure::Functions || factfold_registry::Registry::RUNS;
+        measures.extend(Measure::value_variants().iter().copied().filter(is_built));
+    }
     Sizes {
         measures,
         rounds: args.rounds as usize,

@@ -8,6 +8,7 @@ mod config;
 mod dead_letters;
 mod doctor;
 mod documents;
+mod functions;
 mod gateway;
 mod history;
 mod prepare;
@@ -61,6 +62,7 @@ enum Command {
     Replay(Within<replay::Args>),
     Topics(Within<topics::Args>),
     DeadLetters(dead_letters::Args),
+    Functions(functions::Args),
     Projections(Within<projections::Args>),
     AsOf(Within<as_of::Args>),
     Verify(Within<verify::Args>),
@@ -157,6 +159,7 @@ impl Cli {
                 let (args, data) = within.split(before)?;
                 psql::run(args, data)
             }
+            Command::Functions(args) => functions::run(args, before).await,
             Command::DeadLetters(args) => dead_letters::run(args, before).await,
             Command::Doctor(within) => {
                 let (args, data) = within.split(before)?;

@@ -87,6 +87,11 @@ impl Caller {
         }
     }
 
+    /// What the token says that the caller may.
+    pub(crate) fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
     /// Whether the caller has this role, or all of them.
     pub fn is(&self, role: Role) -> bool {
         self.roles.contains(&role) || self.roles.contains(&Role::Admin)
@@ -189,7 +194,7 @@ impl Access {
 
     /// The caller of this request; `None` when it does not say who it is. A token that is there must be valid, also where
     /// none is needed.
-    async fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
@@ -268,12 +273,14 @@ impl FromRequestParts<Gateway> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Problem> {
         let caller = <Self as OptionalFromRequestParts<Gateway>>::from_request_parts(parts, gateway).await?;
-        caller.ok_or_else(|| {
-            // RFC 6750: whoever sent no token at all is told no error, only how to do it.
-            Problem::new("unauthenticated", "this needs an access token: `Authorization: Bearer <token>`")
-                .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="factfold""#)
-        })
+        caller.ok_or_else(unauthenticated)
     }
+}
+
+/// Somebody has not said who that is. RFC 6750: who sent no token at all is told no error, only how to do it.
+pub(crate) fn unauthenticated() -> Problem {
+    Problem::new("unauthenticated", "this needs an access token: `Authorization: Bearer <token>`")
+        .with_header(header::WWW_AUTHENTICATE, r#"Bearer realm="factfold""#)
 }
 
 fn challenge(detail: &str) -> Problem {

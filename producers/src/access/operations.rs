@@ -26,6 +26,20 @@ pub enum Who {
 )]
 #[expect(missing_docs, reason = "the table says it")]
 pub enum Operation {
+    DeployFunction,
+    CallFunction,
+    ListFunctions,
+    GetFunction,
+    GetFunctionSource,
+    ReadFunctionLogs,
+    RollBackFunction,
+    BindFunction,
+    UnbindFunction,
+    ScheduleFunction,
+    UnscheduleFunction,
+    TickFunction,
+    RemoveFunction,
+
     ListGoods,
     GetGoods,
     AddGoods,
@@ -99,6 +113,7 @@ const CUSTOMER: Who = Who::Roles(&[Role::Customer]);
 const MERCHANT: Who = Who::Roles(&[Role::Merchant]);
 const ADMIN: Who = Who::Roles(&[Role::Admin]);
 const AUDITOR: Who = Who::Roles(&[Role::Auditor]);
+const DEVELOPER: Who = Who::Roles(&[Role::Developer]);
 const OPERATOR: Who = Who::Roles(&[Role::Operator]);
 
 impl Operation {
@@ -112,6 +127,21 @@ impl Operation {
         const PUT: Method = Method::PUT;
         const DELETE: Method = Method::DELETE;
         match self {
+            Self::DeployFunction    => row(DEVELOPER, PUT,   "/v1/functions/{name}"),
+            // With a token, or without one where it was deployed for everybody: the handler looks.
+            Self::CallFunction      => row(Everyone, POST,   "/fn/{name}"),
+            Self::ListFunctions     => row(DEVELOPER, GET,   "/v1/functions"),
+            Self::GetFunction       => row(DEVELOPER, GET,   "/v1/functions/{name}"),
+            Self::GetFunctionSource => row(DEVELOPER, GET,   "/v1/functions/{name}/source"),
+            Self::ReadFunctionLogs  => row(DEVELOPER, GET,   "/v1/functions/{name}/logs"),
+            Self::RollBackFunction  => row(DEVELOPER, POST,  "/v1/functions/{name}/rollback"),
+            Self::BindFunction      => row(DEVELOPER, PUT,   "/v1/functions/{name}/binding"),
+            Self::UnbindFunction    => row(DEVELOPER, DELETE, "/v1/functions/{name}/binding"),
+            Self::ScheduleFunction  => row(DEVELOPER, PUT,   "/v1/functions/{name}/schedule"),
+            Self::UnscheduleFunction => row(DEVELOPER, DELETE, "/v1/functions/{name}/schedule"),
+            Self::TickFunction      => internal(),
+            Self::RemoveFunction    => row(DEVELOPER, DELETE, "/v1/functions/{name}"),
+
             Self::ListGoods         => row(Everyone, GET,    "/v1/goods"),
             Self::GetGoods          => row(Everyone, GET,    "/v1/goods/{id}"),
             Self::AddGoods          => row(MERCHANT, POST,   "/v1/goods"),
@@ -205,6 +235,11 @@ impl Operation {
         }
     }
 
+    /// Whether clients can send it as an event: not what only the system sends, nor what its route must look at first.
+    pub(crate) fn takes_events(self) -> bool {
+        self.who() != Who::System && self != Self::DeployFunction
+    }
+
     /// Who may ask for it.
     pub fn who(self) -> Who {
         self.row().who
@@ -245,23 +280,31 @@ fn internal() -> Row {
 mod tests {
     use std::collections::BTreeSet;
 
-    use factfold_schemas::{goods, orders, users};
+    use factfold_schemas::{functions, goods, orders, users};
     use strum::VariantNames;
 
     use super::*;
 
     #[test]
     fn every_command_has_a_rule_and_what_is_internal_here_is_internal_in_the_language() {
-        let commands: BTreeSet<&str> =
-            [goods::Command::VARIANTS, orders::Command::VARIANTS, users::Command::VARIANTS]
-                .concat()
-                .into_iter()
-                .collect();
-        let internal: BTreeSet<&str> =
-            [goods::Command::INTERNAL, orders::Command::INTERNAL, users::Command::INTERNAL]
-                .concat()
-                .into_iter()
-                .collect();
+        let commands: BTreeSet<&str> = [
+            functions::Command::VARIANTS,
+            goods::Command::VARIANTS,
+            orders::Command::VARIANTS,
+            users::Command::VARIANTS,
+        ]
+        .concat()
+        .into_iter()
+        .collect();
+        let internal: BTreeSet<&str> = [
+            functions::Command::INTERNAL,
+            goods::Command::INTERNAL,
+            orders::Command::INTERNAL,
+            users::Command::INTERNAL,
+        ]
+        .concat()
+        .into_iter()
+        .collect();
         for name in &commands {
             let operation = Operation::sending(name).unwrap_or_else(|| panic!("{name} needs a rule"));
             assert_eq!(operation.who() == Who::System, internal.contains(name), "{name}");

@@ -1,4 +1,4 @@
-//! What people say where a password or a token is among it. These are no commands, so not in the vocabulary.
+//! What people say that is no command as it is, so not in the vocabulary: where a password or a token is among it, or code.
 
 use std::marker::PhantomData;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::invalid;
-use crate::problems::Problem;
+use crate::{functions::Deployment, problems::Problem};
 
 /// All of them, each with its schema compiled.
 pub(crate) struct Forms {
@@ -16,6 +16,7 @@ pub(crate) struct Forms {
     pub(crate) login: Form<Login>,
     pub(crate) refreshing: Form<Refreshing>,
     pub(crate) new_password: Form<NewPassword>,
+    pub(crate) deployment: Form<Deployment>,
 }
 
 /// Reads one kind of them.
@@ -31,6 +32,7 @@ impl Forms {
             login: Form::new(),
             refreshing: Form::new(),
             new_password: Form::new(),
+            deployment: Form::new(),
         }
     }
 }

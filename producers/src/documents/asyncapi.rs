@@ -3,6 +3,7 @@
 
 use factfold_schemas::{
     command::VALUE_BYTES_MAX,
+    functions::FunctionName,
     ids::{self, Kind},
     json,
     topics::{Service, Topic, TopicKind},
@@ -95,7 +96,7 @@ fn purpose(kind: TopicKind) -> Option<Purpose> {
             "send",
             "Puts aside what could not be read.",
         ),
-        TopicKind::Timers => return None,
+        TopicKind::Timers | TopicKind::Emitted | TopicKind::State => return None,
     };
     Some(Purpose { description, action, summary })
 }
@@ -157,6 +158,7 @@ fn dead_letter() -> Value {
 /// The stream: what is decided in one order.
 fn key(service: Service) -> Value {
     let prefixes: &[&str] = match service {
+        Service::Functions => &[FunctionName::PREFIX],
         Service::Goods => &[ids::Goods::PREFIX],
         Service::Orders => &[ids::Order::PREFIX],
         Service::Users => &[ids::User::PREFIX, ids::Email::PREFIX],
@@ -209,11 +211,19 @@ fn headers(kind: TopicKind, name: &str) -> Value {
         TopicKind::Outcomes => {
             &[("ce_after", "Up to which command everything of the stream had been decided.")]
         }
-        TopicKind::Commands | TopicKind::DeadLetters | TopicKind::Timers => &[],
+        TopicKind::Commands
+        | TopicKind::DeadLetters
+        | TopicKind::Timers
+        | TopicKind::Emitted
+        | TopicKind::State => &[],
     };
     let (always, sometimes): (&[_], &[_]) = match kind {
-        TopicKind::Commands | TopicKind::DeadLetters | TopicKind::Timers => (&[], &OF_COMMANDS),
         TopicKind::Events | TopicKind::Outcomes => (&OF_DECISIONS, &OF_SOME_DECISIONS),
+        TopicKind::Commands
+        | TopicKind::DeadLetters
+        | TopicKind::Timers
+        | TopicKind::Emitted
+        | TopicKind::State => (&[], &OF_COMMANDS),
     };
     let mut properties = Map::from_iter([("ce_type".to_owned(), json!({ "const": name }))]);
     for (name, description) in [always, of_its_kind, sometimes].concat() {

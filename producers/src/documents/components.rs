@@ -187,6 +187,7 @@ fn headers() -> Value {
         "Factfold-Position": header("Where the command lies. A read with it in `Factfold-At-Least` includes the write.", true),
         "Location": header("Where to find what was made, or what became of the command.", true),
         "ETag": header("The version of the resource.", true),
+        "Factfold-Call": header("Names the call: its lines in the function's logs say the same.", true),
         "Link": header("The next page, as `rel=\"next\"`.", false),
         "Preference-Applied": header("What of `Prefer` was followed.", false),
         "Retry-After": { "description": "When to try again, in seconds.", "required": true,

@@ -106,6 +106,7 @@ pub(crate) fn order(id: &str, version: u64, status: Status) -> Order {
     }
 }
 
-fn time() -> Timestamp {
+/// When it happened.
+pub(crate) fn time() -> Timestamp {
     TIME.parse().expect("a time")
 }

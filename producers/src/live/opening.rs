@@ -6,6 +6,7 @@ use factfold_projections::{
     log_reader::Filter,
 };
 use factfold_schemas::{
+    functions::FunctionName,
     ids::{GoodsId, OrderId, StreamId, UserId},
     json::event_types,
     record::Outcome,
@@ -102,6 +103,7 @@ struct Stream {
 async fn find(gateway: &Gateway, caller: &Caller, read: &Read, name: &str) -> Result<Stream, Problem> {
     let id = StreamId::new(name);
     let is_auditor = caller.is(Role::Auditor);
+    let is_developer = is_auditor || caller.is(Role::Developer);
     let found = if let Some(order) = OrderId::of_stream(name) {
         gateway.freshen(read, Projection::Orders, Some(&id)).await?;
         let order = gateway.reads.order(order).await.map_err(failed)?;
@@ -115,6 +117,10 @@ async fn find(gateway: &Gateway, caller: &Caller, read: &Read, name: &str) -> Re
         gateway.freshen(read, Projection::Users, Some(&id)).await?;
         let user = gateway.reads.user(user).await.map_err(failed)?.map(|row| row.user);
         user.map(|user| (Service::Users, user.created_at, user.version))
+    } else if let Some(function) = FunctionName::of_stream(name).filter(|_| is_developer) {
+        gateway.freshen(read, Projection::Functions, Some(&id)).await?;
+        let function = gateway.reads.function(function).await.map_err(failed)?;
+        function.map(|function| (Service::Functions, function.created_at, function.version))
     } else {
         None
     };

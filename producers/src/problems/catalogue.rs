@@ -32,7 +32,7 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("session-over", 401, "The session has ended", "Log in again."),
     entry("forbidden", 403, "Not allowed", "The detail names the role that is missing, or what only the system itself may send."),
     entry("not-found", 404, "Nothing here", "Check the path."),
-    entry("stream-not-found", 404, "No such stream", "A stream is called order-<id>, goods-<id> or user-<id>. Auditors see all; what is one's own, its owner sees too."),
+    entry("stream-not-found", 404, "No such stream", "A stream is called order-<id>, goods-<id>, user-<id> or function-<name>. Auditors see all, developers those of functions; what is one's own, its owner sees too."),
     entry("command-not-found", 404, "No outcome under this id", "Ask with ?at=<position>, as the write answered it: then an undecided command is shown as pending."),
     entry("method-not-allowed", 405, "This method does not exist here", "The header Allow lists those that do."),
     entry("not-acceptable", 406, "Not to be had in this form", "The detail names the media types that Accept may ask for."),
@@ -40,6 +40,11 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("body-too-large", 413, "The body is too large", "A body has at most 1 MiB, a command's value at most 256 KiB."),
     entry("unsupported-media-type", 415, "This media type is not understood here", "The detail names those that are."),
     entry("invalid-fields", 422, "Fields are wrong, missing or unknown", "`errors` lists all of them, each with a JSON pointer into the body."),
+    entry("path-taken", 409, "Another function answers this path", "Claim another path, or remove that function first."),
+    entry("too-many-calls", 429, "Too many calls of functions are running", "Repeat it after Retry-After."),
+    entry("function-failed", 500, "The function failed", "The detail is what the function said. Its developers see more in its logs, under the Factfold-Call of the answer."),
+    entry("function-stopped", 500, "The function was stopped", "The detail says which limit it met. Its developers can give it other limits, or mend it."),
+    entry("function-unavailable", 503, "The function cannot be run now", "Repeat it after Retry-After. If it stays, deploy it again."),
     entry("no-session", 409, "Nothing to end", "Log out with the access token that the log-in gave."),
     entry("registration-expired", 409, "The registration took too long", "Register again."),
     entry("too-many-attempts", 429, "Too many wrong passwords", "Wait as long as Retry-After says. Then the right password works."),
@@ -61,6 +66,18 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("command-id-reused", 422, "This id or Idempotency-Key came before with another content", "Use a new key for a new request; repeat a request with the same body."),
     entry("version-mismatch", 412, "It is at another version", "Read it again, decide again, then send the new ETag in If-Match."),
     entry("no-change", 200, "It is so already", "Nothing."),
+
+    entry("function-not-found", 404, "No such function", "Check the name; GET /v1/functions lists them."),
+    entry("revision-not-found", 404, "No such revision", "GET /v1/functions/<name> lists those that are kept."),
+    entry("invalid-code", 422, "The code does not fit", "Code has 1 byte to 23 MiB, and is named by its SHA-256 in lower-case hexadecimal digits."),
+    entry("invalid-path", 422, "The path does not fit", "A path is `/` and letters, digits, `-`, `_`, `.` and `/`; not one of the gateway's own."),
+    entry("invalid-limits", 422, "A limit does not fit", "10 to 30000 ms, 1 MiB to 1 GiB of memory, 1 byte to 1 MiB of output, 1 to 1000 calls at once."),
+    entry("invalid-schema", 422, "A schema does not fit", "A JSON Schema is an object of at most 16 KiB, with patterns that are not too large."),
+    entry("invalid-topic", 422, "Not a topic that functions can be bound to", "A topic of events, as orders.events."),
+    entry("invalid-types", 422, "The types do not fit", "At most 50, each with 1 to 100 characters."),
+    entry("already-bound", 409, "The function is bound already", "Unbind it first."),
+    entry("invalid-schedule", 422, "No schedule", "Five fields of cron as `0 6 * * *`, a name of the IANA time zone database, an input of at most 64 KiB."),
+    entry("already-scheduled", 409, "The function is scheduled already", "Unschedule it first."),
 
     entry("goods-exist", 409, "Goods with this id exist", "Use another id."),
     entry("goods-not-found", 404, "No such goods", "Check the id; GET /v1/goods lists them."),
@@ -129,7 +146,7 @@ pub(super) fn title_of(name: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use factfold_schemas::{goods, orders, rejection::Common, users};
+    use factfold_schemas::{functions, goods, orders, rejection::Common, users};
     use serde::de::DeserializeOwned;
     use serde_json::json;
 
@@ -145,6 +162,7 @@ mod tests {
     #[test]
     fn every_rejection_has_a_page() {
         for names in [
+            names_of::<functions::Rejection>(),
             names_of::<goods::Rejection>(),
             names_of::<orders::Rejection>(),
             names_of::<users::Rejection>(),

@@ -15,15 +15,27 @@ use crate::{gateway::Gateway, problems::Problem, settings::BODY_BYTES_MAX};
 
 /// Plain JSON.
 pub(crate) const JSON: &str = "application/json";
+/// The longest body that deploys a function, in bytes.
+pub(crate) const DEPLOYMENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// RFC 7396.
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
 
 impl Gateway {
     /// The JSON value in the body, when its media type is one of these.
     pub(crate) async fn json(&self, request: Request, media_types: &[&str]) -> Result<Value, Problem> {
+        self.json_up_to(request, media_types, BODY_BYTES_MAX).await
+    }
+
+    /// As [`Gateway::json`], of another length at most.
+    pub(crate) async fn json_up_to(
+        &self,
+        request: Request,
+        media_types: &[&str],
+        bytes_max: usize,
+    ) -> Result<Value, Problem> {
         let (parts, body) = request.into_parts();
         require_media_type(&parts.headers, media_types)?;
-        parse(&read(body, self.settings.body_time).await?)
+        parse(&read_up_to(body, self.settings.body_time, bytes_max).await?)
     }
 
     /// As [`Gateway::json`], for a command that has nothing to say: no body at all means `{}`.
@@ -40,12 +52,15 @@ impl Gateway {
 
 /// The whole body.
 pub(crate) async fn read(body: Body, time: Duration) -> Result<Bytes, Problem> {
-    let too_large =
-        || Problem::new("body-too-large", format!("the body has more than {BODY_BYTES_MAX} bytes"));
-    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+    read_up_to(body, time, BODY_BYTES_MAX).await
+}
+
+async fn read_up_to(body: Body, time: Duration, bytes_max: usize) -> Result<Bytes, Problem> {
+    let too_large = || Problem::new("body-too-large", format!("the body has more than {bytes_max} bytes"));
+    if body.size_hint().lower() > bytes_max as u64 {
         return Err(too_large());
     }
-    match tokio::time::timeout(time, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+    match tokio::time::timeout(time, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::new("invalid-json", "the body broke off")),

@@ -1,11 +1,13 @@
 //! Parameters: ids in paths, and query strings. What is unknown in a query is refused: a misspelt filter that is ignored
 //! gives a wrong answer.
 
+use std::{fmt::Display, str::FromStr};
+
 use axum::{
     extract::{FromRequestParts, Query, RawPathParams},
     http::request::Parts,
 };
-use factfold_projections::{Cursor, PageRequest};
+use factfold_projections::PageRequest;
 use factfold_schemas::ids::{Id, Kind};
 use serde::de::DeserializeOwned;
 
@@ -70,10 +72,12 @@ impl<Q: DeserializeOwned> FromRequestParts<Gateway> for Parameters<Q> {
 pub(crate) struct None {}
 
 /// Which page of a list is asked for.
-pub(crate) fn page(limit: Option<u16>, after: Option<&str>) -> Result<PageRequest, Problem> {
+pub(crate) fn page<C: FromStr<Err: Display>>(
+    limit: Option<u16>,
+    after: Option<&str>,
+) -> Result<PageRequest<C>, Problem> {
     let wrong = |name: &str, error: String| Problem::new("invalid-parameter", format!("{name}: {error}"));
-    let after =
-        after.map(str::parse::<Cursor>).transpose().map_err(|error| wrong("after", format!("{error}")))?;
+    let after = after.map(str::parse::<C>).transpose().map_err(|error| wrong("after", format!("{error}")))?;
     PageRequest::new(limit.unwrap_or(PageRequest::LIMIT_DEFAULT), after)
         .map_err(|error| wrong("limit", error.to_string()))
 }

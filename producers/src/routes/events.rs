@@ -9,7 +9,7 @@ use axum::{
 };
 use factfold_consumers::changes::{Changed, Changes};
 use factfold_projections::{
-    Page,
+    Cursor, Page,
     events::{Found, History, Place},
     log_reader::{Bound, Filter, Kept, Record, envelope},
 };
@@ -91,7 +91,7 @@ pub(super) async fn of_stream(
             opening::stream(&gateway, &caller, &read, &name, wanted).await?;
         return Ok(sse::response(live::follow(&gateway, &caller, scope, filter, Some(from)).await?));
     }
-    let limit = usize::from(parameters::page(asked.limit, None)?.limit());
+    let limit = usize::from(parameters::page::<Cursor>(asked.limit, None)?.limit());
     let of_stream = opening::stream(&gateway, &caller, &read, &name, wanted).await?;
     let page = page(&gateway, &name, of_stream, limit, asked.changes).await?;
     Ok(answers::page(&page, uri.path(), uri.query()))

@@ -4,6 +4,7 @@
 mod commands;
 mod documents;
 mod events;
+mod functions;
 mod goods;
 pub(crate) mod health;
 mod orders;
@@ -15,7 +16,8 @@ mod users;
 
 use axum::{
     Router,
-    http::{HeaderMap, Method, Uri},
+    extract::{Request, State},
+    http::{Method, Uri},
     middleware,
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
@@ -71,6 +73,20 @@ pub(crate) fn router(gateway: Gateway) -> Router {
 /// The handler of an operation, and its description; `None` for those that have no route.
 fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
     let (handler, description): (_, fn(&mut Components) -> Description) = match operation {
+        Operation::ListFunctions => (on(method, functions::list), functions::described::list),
+        Operation::GetFunction => (on(method, functions::show), functions::described::show),
+        Operation::GetFunctionSource => (on(method, functions::source), functions::described::source),
+        Operation::DeployFunction => (on(method, functions::deploy), functions::described::deploy),
+        Operation::RollBackFunction => (on(method, functions::roll_back), functions::described::roll_back),
+        Operation::RemoveFunction => (on(method, functions::remove), functions::described::remove),
+        Operation::BindFunction => (on(method, functions::bind), functions::described::bind),
+        Operation::UnbindFunction => (on(method, functions::unbind), functions::described::unbind),
+        Operation::ScheduleFunction => (on(method, functions::schedule), functions::described::schedule),
+        Operation::UnscheduleFunction => {
+            (on(method, functions::unschedule), functions::described::unschedule)
+        }
+        Operation::ReadFunctionLogs => (on(method, functions::logs), functions::described::logs),
+        Operation::CallFunction => (on(method, functions::call), functions::described::call),
         Operation::ListGoods => (on(method, goods::list), goods::described::list),
         Operation::GetGoods => (on(method, goods::show), goods::described::show),
         Operation::AddGoods => (on(method, goods::add), goods::described::add),
@@ -116,6 +132,7 @@ fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
         | Operation::RejectOrder
         | Operation::ExpireOrder
         | Operation::RegisterUser
+        | Operation::TickFunction
         | Operation::ConfirmRegistration
         | Operation::RejectRegistration
         | Operation::ExpireRegistration
@@ -145,11 +162,14 @@ async fn send(
     answers::to_write(write.prefer, submitted, created)
 }
 
-async fn nothing_here(uri: Uri, headers: HeaderMap) -> Response {
-    if rpc::is_call(&headers) {
-        return rpc::nothing_here(uri.path());
+/// What is no route may be a path that a function claims.
+async fn nothing_here(State(gateway): State<Gateway>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    if rpc::is_call(request.headers()) {
+        return rpc::nothing_here(&path);
     }
-    Problem::new("not-found", format!("there is nothing at {}", uri.path())).into_response()
+    let called = gateway.call_at(request).await;
+    called.unwrap_or_else(|| Problem::new("not-found", format!("there is nothing at {path}")).into_response())
 }
 
 async fn not_this_method(method: Method, uri: Uri) -> Problem {

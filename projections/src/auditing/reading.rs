@@ -61,7 +61,7 @@ fn item(service: Service, at: Position, record: &Incoming<'_>, partitions: i32) 
     if decided.topic != service.commands() || decided.partition != at.partition {
         wrong.push(format!("it says that it was decided at {decided}, which is elsewhere"));
     }
-    if let Record::Goods(_) | Record::Orders(_) | Record::Users(_) = read
+    if !matches!(read, Record::Outcome(_))
         && partition_of(record.key.unwrap_or_default(), partitions) != at.partition
     {
         wrong.push("its key belongs in another partition".to_owned());
@@ -75,6 +75,7 @@ fn item(service: Service, at: Position, record: &Incoming<'_>, partitions: i32) 
 /// The record as it would be written now.
 fn written(service: Service, read: &Record) -> Outgoing {
     match read {
+        Record::Functions(event) => event.record(service),
         Record::Goods(event) => event.record(service),
         Record::Orders(event) => event.record(service),
         Record::Users(event) => event.record(service),

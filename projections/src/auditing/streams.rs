@@ -29,6 +29,7 @@ impl Streams {
                 order.see(&event.data, |what| audited.add(at, what));
                 (&event.stream, event.version)
             }
+            Record::Functions(event) => (&event.stream, event.version),
             Record::Users(event) => (&event.stream, event.version),
             Record::Outcome(_) => return,
         };

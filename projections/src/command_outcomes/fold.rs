@@ -57,6 +57,7 @@ pub(crate) fn fold(entries: &[Entry]) -> Result<Rows<'_>, Violation> {
 /// One record.
 fn add<'a>(rows: &mut Rows<'a>, entry: &'a Entry) -> Result<(), Violation> {
     let row = match &entry.record {
+        Record::Functions(event) => accepted(entry.at, &event.cause, &event.stream, event.version),
         Record::Goods(event) => accepted(entry.at, &event.cause, &event.stream, event.version),
         Record::Orders(event) => accepted(entry.at, &event.cause, &event.stream, event.version),
         Record::Users(event) => accepted(entry.at, &event.cause, &event.stream, event.version),

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use factfold_schemas::{goods, orders, position::Position, record::Recorded, topics::Topic, users};
+use factfold_schemas::{
+    functions, goods, orders, position::Position, record::Recorded, topics::Topic, users,
+};
 
 use super::{
     history,
@@ -88,6 +90,14 @@ impl Batch {
             false => format!("{topic}/{partition}@{first} to {last}"),
         });
         shown.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Events of the functions service.
+    pub(super) fn functions(&self) -> impl Iterator<Item = (Position, &Recorded<functions::Event>)> + Clone {
+        self.entries.iter().filter_map(|entry| match &entry.record {
+            Record::Functions(event) => Some((entry.at, event)),
+            _ => None,
+        })
     }
 
     /// Events of the goods service.

@@ -2,7 +2,7 @@
 
 use factfold_schemas::{
     cloudevents::Incoming,
-    goods,
+    functions, goods,
     ids::StreamId,
     orders,
     position::Position,
@@ -14,6 +14,8 @@ use factfold_schemas::{
 /// What the worker wrote.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Record {
+    /// An event of the functions service.
+    Functions(Recorded<functions::Event>),
     /// An event of the goods service.
     Goods(Recorded<goods::Event>),
     /// An event of the orders service.
@@ -28,6 +30,7 @@ impl Record {
     /// Reads a record of this topic.
     pub(crate) fn read(topic: Topic, record: &Incoming<'_>) -> Result<Self, Unreadable> {
         match (topic.kind, topic.service) {
+            (TopicKind::Events, Service::Functions) => Recorded::read(record).map(Self::Functions),
             (TopicKind::Events, Service::Goods) => Recorded::read(record).map(Self::Goods),
             (TopicKind::Events, Service::Orders) => Recorded::read(record).map(Self::Orders),
             (TopicKind::Events, Service::Users) => Recorded::read(record).map(Self::Users),
@@ -38,6 +41,7 @@ impl Record {
     /// Which command it follows from.
     pub(crate) const fn cause(&self) -> &Cause {
         match self {
+            Self::Functions(event) => &event.cause,
             Self::Goods(event) => &event.cause,
             Self::Orders(event) => &event.cause,
             Self::Users(event) => &event.cause,
@@ -48,6 +52,7 @@ impl Record {
     /// Whose history it belongs to.
     pub(crate) const fn stream(&self) -> Option<&StreamId> {
         match self {
+            Self::Functions(event) => Some(&event.stream),
             Self::Goods(event) => Some(&event.stream),
             Self::Orders(event) => Some(&event.stream),
             Self::Users(event) => Some(&event.stream),

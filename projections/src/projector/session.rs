@@ -24,7 +24,9 @@ use super::{
     source::{Size, Source},
     stop::Stop,
 };
-use crate::{Build, Error, Projection, command_outcomes, goods, order_timeline, orders, sales_by_day, users};
+use crate::{
+    Build, Error, Projection, command_outcomes, functions, goods, order_timeline, orders, sales_by_day, users,
+};
 
 /// How often an idle read model writes down that it has passed markers, which hold no records.
 const MARKERS_INTERVAL: Duration = Duration::from_secs(1);
@@ -245,6 +247,7 @@ impl Session {
             Projection::Orders => orders::write(transaction, batch.orders()).await,
             Projection::SalesByDay => sales_by_day::write(transaction, batch.orders()).await,
             Projection::Users => users::write(transaction, batch.users()).await,
+            Projection::Functions => functions::write(transaction, batch.functions()).await,
             Projection::OrderTimeline => order_timeline::write(transaction, batch.orders()).await,
             Projection::CommandOutcomes => command_outcomes::write(transaction, &batch.entries).await,
         }

@@ -3,6 +3,7 @@
 
 mod building;
 mod exactly_once;
+mod functions;
 mod log;
 mod migrating;
 mod past;

@@ -51,6 +51,8 @@ async fn every_view_and_column_is_explained() {
         "_credentials",
         "_sales_orders",
         "command_outcomes",
+        "function_revisions",
+        "functions",
         "goods",
         "order_lines",
         "order_timeline",

@@ -1,5 +1,5 @@
 //! Each `DeadLettered` has exactly one dead letter, with the same reason and the record as it came; and every dead letter
-//! has its outcome.
+//! has its outcome, but for events with which a bound function failed.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,9 @@ pub fn check<D: Decider>(log: &ServiceLog<D>, report: &mut Report) {
     let topic = D::SERVICE.dead_letters();
     let mut letters = BTreeMap::<Position, Vec<&Record>>::new();
     for letter in &log.dead_letters {
-        match letter.last_header("factfold_position").and_then(|text| text.parse().ok()) {
+        match letter.last_header("factfold_position").and_then(|text| text.parse::<Position>().ok()) {
+            // With which a bound function failed: an event has no outcome.
+            Some(position) if is_of_a_function(position, letter) => {}
             Some(position) => letters.entry(position).or_default().push(letter),
             None => report.add(NAME, place(topic, letter), "it does not say where it comes from"),
         }
@@ -49,6 +51,10 @@ pub fn check<D: Decider>(log: &ServiceLog<D>, report: &mut Report) {
             report.add(NAME, place(topic, letter), what);
         }
     }
+}
+
+fn is_of_a_function(position: Position, letter: &Record) -> bool {
+    position.topic.holds_events() && letter.last_header("factfold_function").is_some()
 }
 
 /// Key, value and headers, with ours after them.

@@ -24,6 +24,7 @@ pub fn check(log: &Log, shown: &Shown, report: &mut Report) {
         rows.entry(&row.decided).or_default().push(row);
     }
     let expected = rows_of(&log.goods).into_iter().chain(rows_of(&log.orders)).chain(rows_of(&log.users));
+    let expected = expected.chain(rows_of(&log.functions));
     for (decided, expected) in expected {
         match rows.remove(expected.decided.as_str()).unwrap_or_default().as_slice() {
             [row] if **row == expected => {}

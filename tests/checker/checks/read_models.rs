@@ -1,7 +1,8 @@
 //! The read models are a fold of the events: each resource is what its events say, asked for alone or found in the list;
-//! the lists show all of them, once, newest first; and the timelines are the events. True when all is quiet.
+//! the lists show all of them, once, in their order; and the timelines are the events. True when all is quiet.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashSet},
     fmt::Debug,
 };
@@ -29,17 +30,20 @@ pub fn check(log: &Log, shown: &Shown, report: &mut Report) {
     for (projection, failure) in &shown.failures {
         report.add(NAME, None, format!("{projection} has stopped: {failure}"));
     }
-    resources(&log.goods, &shown.goods, |_| true, report);
-    resources(&log.orders, &shown.orders, |_| true, report);
+    resources(&log.goods, &shown.goods, |_| true, newest, report);
+    resources(&log.orders, &shown.orders, |_| true, newest, report);
     // A registration that came to nothing is no user, unless somebody asks for those.
-    resources(&log.users, &shown.users, |user| user["status"] != "rejected", report);
+    resources(&log.users, &shown.users, |user| user["status"] != "rejected", newest, report);
+    // Nor is what was removed a function.
+    resources(&log.functions, &shown.functions, |function| !function["revision"].is_null(), by_name, report);
     timelines(log, &shown.timelines, report);
 }
 
-fn resources<D: Decider>(
+fn resources<D: Decider, K: Ord>(
     log: &ServiceLog<D>,
     shown: &Resources,
     is_listed: impl Fn(&Value) -> bool,
+    order: impl Fn(&Value) -> K,
     report: &mut Report,
 ) {
     let mut folded = fold(log, &HashSet::new()).last;
@@ -67,9 +71,9 @@ fn resources<D: Decider>(
             report.add(NAME, None, different(service, "in the list", stream, expected, found));
         }
     }
-    let keys: Vec<_> = shown.listed.iter().map(|(_, resource)| newest(resource)).collect();
-    if !keys.is_sorted_by(|one, next| one > next) {
-        report.add(NAME, None, format!("{service}: the list is not newest first"));
+    let keys: Vec<_> = shown.listed.iter().map(|(_, resource)| order(resource)).collect();
+    if !keys.is_sorted_by(|one, next| one < next) {
+        report.add(NAME, None, format!("{service}: the list is not in its order"));
     }
 }
 
@@ -96,10 +100,15 @@ fn timelines(log: &Log, shown: &BTreeMap<StreamId, Vec<TimelineEntry>>, report: 
     }
 }
 
-/// What lists are sorted by.
-pub(crate) fn newest(resource: &Value) -> (Option<jiff::Timestamp>, Option<String>) {
+/// What most lists are sorted by.
+pub(crate) fn newest(resource: &Value) -> Reverse<(Option<jiff::Timestamp>, Option<String>)> {
     let text = |name: &str| resource[name].as_str().map(str::to_owned);
-    (text("created_at").and_then(|time| time.parse().ok()), text("id"))
+    Reverse((text("created_at").and_then(|time| time.parse().ok()), text("id")))
+}
+
+/// What functions are sorted by.
+fn by_name(resource: &Value) -> Option<String> {
+    resource["name"].as_str().map(str::to_owned)
 }
 
 fn different<T: Debug>(

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use factfold_consumers::reactors::{
     Fact, Reactor, order_expiry::OrderExpiry, order_stock::OrderStock, registrations::Registrations,
-    reservations::Reservations,
+    reservations::Reservations, schedules::Schedules,
 };
 use factfold_schemas::{cloudevents::Outgoing, ids::StreamId, position::Position, topics::Service};
 use jiff::SignedDuration;
@@ -29,9 +29,11 @@ pub struct Expected {
 
 /// Checks all reactors.
 pub fn check(log: &Log, report: &mut Report) {
-    let reactors = [OrderStock::NAME, Reservations::NAME, OrderExpiry::NAME, Registrations::NAME]
-        .map(|name| format!("/reactors/{name}"));
+    let names =
+        [OrderStock::NAME, Reservations::NAME, OrderExpiry::NAME, Registrations::NAME, Schedules::NAME];
+    let reactors = names.map(|name| format!("/reactors/{name}"));
     let commands = log.goods.commands.iter().chain(&log.orders.commands).chain(&log.users.commands);
+    let commands = commands.chain(&log.functions.commands);
     let mut made = HashMap::<(Service, StreamId, String, String), Vec<&Command>>::new();
     for command in commands {
         let Some((stream, source, id)) = command.identity() else { continue };
@@ -80,10 +82,14 @@ pub fn requests(log: &Log) -> Vec<Expected> {
     for event in &log.users.events {
         ask(event.at, &Fact::Users(event.record.clone()), &mut expected);
     }
+    for event in &log.functions.events {
+        ask(event.at, &Fact::Functions(event.record.clone()), &mut expected);
+    }
     for (service, outcomes) in [
         (Service::Goods, &log.goods.outcomes),
         (Service::Orders, &log.orders.outcomes),
         (Service::Users, &log.users.outcomes),
+        (Service::Functions, &log.functions.outcomes),
     ] {
         for outcome in outcomes {
             ask(outcome.at, &Fact::Outcome(service, outcome.record.clone()), &mut expected);
@@ -97,6 +103,7 @@ fn ask(at: Position, fact: &Fact, expected: &mut Vec<Expected>) {
     ask_one(&Reservations, at, fact, expected);
     ask_one(&OrderExpiry::after(SignedDuration::from_mins(15)), at, fact, expected);
     ask_one(&Registrations, at, fact, expected);
+    ask_one(&Schedules, at, fact, expected);
 }
 
 /// For how long a request is to wait is a setting, which may have been another then.

@@ -64,6 +64,7 @@ pub fn check(log: &Log, told: &[Told], report: &mut Report) {
     of_service(&log.goods, log.quiet, told, report);
     of_service(&log.orders, log.quiet, told, report);
     of_service(&log.users, log.quiet, told, report);
+    of_service(&log.functions, log.quiet, told, report);
     for told in told.iter().filter(|told| told.position.topic != told.position.topic.service.commands()) {
         report.add(NAME, told.position, format!("no command can lie there: {told:?}"));
     }

@@ -54,6 +54,8 @@ use super::{
 use crate::decider::{Asked, Decider, Entry, Events};
 
 /// The name of [`Common::CommandIdReused`], as it is stored.
+/// The longest reply, in bytes: what a broker takes where nobody has said otherwise, and room for the headers.
+const REPLY_BYTES_MAX: usize = 900 * 1024;
 const COMMAND_ID_REUSED: &str = "command-id-reused";
 
 /// Decides the commands of one service.
@@ -86,7 +88,7 @@ pub fn run<D: Decider>(
     super::run(cluster, settings, shutdown, status, |layout| {
         let open = |dir: &Path| Store::open(dir, &group, &own.instance, layout.cluster_id()?);
         let store = own.state_dir.as_deref().and_then(open);
-        Deciding::<D>::new(layout, &own, commands, store)
+        Ok(Deciding::<D>::new(layout, &own, commands, store))
     })
 }
 
@@ -455,8 +457,13 @@ impl<D: Decider> Desk<'_, D> {
             return;
         };
         let position = header.forwarded_from.unwrap_or(self.at);
-        let reply = Reply { command_id: header.id.clone(), digest, position, answer, repeated, resource };
-        let record = reply.record(&to.to_string());
+        let mut reply = Reply { command_id: header.id.clone(), digest, position, answer, repeated, resource };
+        let mut record = reply.record(&to.to_string());
+        // What the broker does not take would keep the decision from ever being made.
+        if record.value.as_ref().is_some_and(|value| value.len() > REPLY_BYTES_MAX) {
+            reply.resource = None;
+            record = reply.record(&to.to_string());
+        }
         self.out.push(Produce { target: Target::Replies, partition: to.partition, record });
     }
 

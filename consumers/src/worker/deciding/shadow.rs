@@ -266,7 +266,11 @@ fn said<D: Decider>(topic: Topic, record: &Incoming<'_>) -> Option<Said> {
     match topic.kind {
         TopicKind::Events => Some(of_event(&Recorded::<D::Event>::read(record).ok()?.data)),
         TopicKind::Outcomes => Some(of_outcome(RecordedOutcome::read(record).ok()?.outcome)),
-        TopicKind::Commands | TopicKind::DeadLetters | TopicKind::Timers => None,
+        TopicKind::Commands
+        | TopicKind::DeadLetters
+        | TopicKind::Timers
+        | TopicKind::Emitted
+        | TopicKind::State => None,
     }
 }
 

@@ -71,7 +71,7 @@ pub fn run(
     let own = settings.clone();
     super::run(cluster, settings, shutdown, status, |layout| {
         let open = |dir: &Path| Store::open(dir, &group, &own.instance, layout.cluster_id()?);
-        Keeping::new(service, &own, own.state_dir.as_deref().and_then(open))
+        Ok(Keeping::new(service, &own, own.state_dir.as_deref().and_then(open)))
     })
 }
 

@@ -138,6 +138,12 @@ fn marker_in(record: &Record<'_>) -> Option<(Position, Marker)> {
 }
 
 impl Letter {
+    /// The function that failed with it, where it is an event and no command.
+    pub(super) fn function(&self) -> Option<String> {
+        let (_, value) = self.headers.iter().find(|(name, _)| name == "factfold_function")?;
+        Some(String::from_utf8_lossy(value.as_ref()).into_owned())
+    }
+
     fn of(record: &Record<'_>) -> Self {
         let header = |name| record.header(name).unwrap_or_default().to_owned();
         let headers = record.message.headers().into_iter().flat_map(|headers| headers.iter());

@@ -202,6 +202,12 @@ fn publish_all(cluster: &Cluster, positions: &[Position], mending: &Mending) -> 
     let log = Log::open(cluster, notice)?;
     for position in positions {
         let desk = Desk::open(&log, *position)?;
+        if let Some(function) = desk.letter().function() {
+            return Err(Failure::Refused(anyhow!(
+                "{position} is no command, but an event with which the function `{function}` failed: it cannot be given \
+                 again. Mend the function, and drop the letter; a new binding from the beginning is given every event again"
+            )));
+        }
         let command = mending.mend(desk.letter()).map_err(|wrong| {
             let said = misfits_said(&wrong);
             Failure::Refused(anyhow!(

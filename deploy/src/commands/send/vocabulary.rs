@@ -4,14 +4,11 @@
 use std::collections::BTreeMap;
 
 use factfold_schemas::{
-    codec::{DecodeError, decode_command, encode},
     command::VALUE_BYTES_MAX,
-    goods,
+    functions::FunctionName,
     ids::{EmailId, GoodsId, OrderId, StreamId, UserId},
-    json::{Misfit, Validator},
-    orders,
+    json::{Misfit, Validator, internal_types, respelt_command},
     topics::Service,
-    users,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -33,9 +30,7 @@ impl Vocabulary {
     /// Those that people send.
     pub(crate) fn new() -> Self {
         let mut all = Self::with_internal();
-        let internal =
-            [goods::Command::INTERNAL, orders::Command::INTERNAL, users::Command::INTERNAL].concat();
-        all.0.retain(|name, _| !internal.contains(&name.as_str()));
+        all.0.retain(|name, (service, _)| !internal_types(*service).contains(&name.as_str()));
         all
     }
 
@@ -73,7 +68,7 @@ impl Vocabulary {
         }
         let stream = stream_of(service, type_name, stream, fresh).map_err(|misfit| misfits.push(misfit)).ok();
         let (Some(stream), true) = (stream, misfits.is_empty()) else { return Err(misfits) };
-        let value = respelt(service, type_name, data)
+        let value = respelt_command(service, type_name, data)
             .map_err(|error| vec![Misfit::new("/data", error.to_string())])?;
         if value.len() > VALUE_BYTES_MAX {
             let detail = format!("has {} bytes: at most {VALUE_BYTES_MAX} are taken", value.len());
@@ -102,6 +97,9 @@ fn stream_of(
     };
     let uuid = Uuid::try_parse(given).ok();
     let known = match service {
+        Service::Functions => {
+            given.parse().ok().or_else(|| FunctionName::of_stream(given)).map(FunctionName::stream)
+        }
         Service::Goods => uuid.map(GoodsId::new).or_else(|| GoodsId::of_stream(given)).map(GoodsId::stream),
         Service::Orders => uuid.map(OrderId::new).or_else(|| OrderId::of_stream(given)).map(OrderId::stream),
         Service::Users => uuid
@@ -113,22 +111,6 @@ fn stream_of(
     known.ok_or_else(|| {
         Misfit::new("/stream", format!("`{given}` is no stream of the {service} service, nor a UUID"))
     })
-}
-
-/// The value as the types write it, so that equal commands have equal digests.
-fn respelt(service: Service, type_name: &str, data: &Value) -> Result<Vec<u8>, DecodeError> {
-    let text = data.to_string();
-    match service {
-        Service::Goods => {
-            decode_command::<goods::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
-        }
-        Service::Orders => {
-            decode_command::<orders::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
-        }
-        Service::Users => {
-            decode_command::<users::Command>(type_name, text.as_bytes()).map(|command| encode(&command))
-        }
-    }
 }
 
 #[cfg(test)]

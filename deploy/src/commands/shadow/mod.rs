@@ -7,7 +7,9 @@ use std::{
     process::ExitCode,
 };
 
-use factfold_consumers::{goods::GoodsDecider, orders::OrdersDecider, users::UsersDecider, worker};
+use factfold_consumers::{
+    functions::FunctionsDecider, goods::GoodsDecider, orders::OrdersDecider, users::UsersDecider, worker,
+};
 use factfold_projections::log_reader::{Bound, Log, Stop};
 use factfold_schemas::{kafka::Cluster, topics::Service};
 use indicatif::ProgressBar;
@@ -74,6 +76,7 @@ fn shadow(
     };
     let (each, read) = (|replayed| report.add(replayed), |records| bar.inc(records));
     let is_done = match args.service {
+        Service::Functions => recorded.replay::<FunctionsDecider>(&log, settings, stop, each, read),
         Service::Goods => recorded.replay::<GoodsDecider>(&log, settings, stop, each, read),
         Service::Orders => recorded.replay::<OrdersDecider>(&log, settings, stop, each, read),
         Service::Users => recorded.replay::<UsersDecider>(&log, settings, stop, each, read),

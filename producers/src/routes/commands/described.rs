@@ -1,6 +1,7 @@
 //! What the routes of commands say about themselves.
 
 use factfold_schemas::{
+    functions::{self, FunctionName},
     goods,
     ids::{self, Kind},
     json::Validator,
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{ShowParameters, Shown, Stored};
 use crate::{
-    access::{Operation, Role, Who},
+    access::{Operation, Role},
     answers::Undecided,
     documents::{
         components::Components,
@@ -147,9 +148,9 @@ struct Sendable {
 }
 
 fn commands(service: Service, components: &mut Components) -> Vec<Sendable> {
-    let may_be_sent =
-        |name: &str| Operation::sending(name).is_some_and(|sending| sending.who() != Who::System);
+    let may_be_sent = |name: &str| Operation::sending(name).is_some_and(Operation::takes_events);
     let (prefix, types) = match service {
+        Service::Functions => (FunctionName::PREFIX, components.variants::<functions::Command>(may_be_sent)),
         Service::Goods => (ids::Goods::PREFIX, components.variants::<goods::Command>(may_be_sent)),
         Service::Orders => (ids::Order::PREFIX, components.variants::<orders::Command>(may_be_sent)),
         Service::Users => (ids::User::PREFIX, components.variants::<users::Command>(may_be_sent)),

@@ -1,0 +1,238 @@
+//! A call: the function is found, loaded once, its input looked at, and it runs within its limits. What it said is logged,
+//! whatever came of it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use factfold_schemas::{
+    functions::{FunctionDeployed, FunctionName},
+    json::{Misfit, Validator},
+};
+use jiff::Timestamp;
+use quick_cache::sync::Cache;
+use serde_json::{Value, value::RawValue};
+use tokio::sync::Semaphore;
+
+use crate::{
+    CodeError, Registry,
+    engine::{Loaded, Outcome, Reason, Warm},
+    logs::{Level, Line},
+};
+
+/// How long a call waits until its function is loaded.
+const LOAD_TIME: Duration = Duration::from_secs(20);
+/// How many loaded functions are kept.
+const LOADED_MAX: usize = 10_000;
+
+/// Why a call gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// There is no such function, or not any more.
+    #[error("there is no function `{0}`")]
+    NotFound(FunctionName),
+    /// As many calls of it run as may.
+    #[error("{0} calls of this function are running, and no more may run at once: try again in a moment")]
+    Busy(u32),
+    /// As many calls of any function run as may.
+    #[error("{0} calls of functions are running here, and no more may run at once: try again in a moment")]
+    BusyInAll(u32),
+    /// The input does not fit the function's schema.
+    #[error("the input does not fit the schema of the function")]
+    Input(Vec<Misfit>),
+    /// The output does not fit the function's schema.
+    #[error("the output does not fit the schema of the function")]
+    Output(Vec<Misfit>),
+    /// It ran, and failed.
+    #[error(transparent)]
+    Failed(Reason),
+    /// Its code cannot be had.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// Its code cannot be run here.
+    #[error("its code cannot be run: {0}")]
+    Unfit(String),
+}
+
+/// What a call gave.
+#[derive(Debug)]
+pub struct Called {
+    /// The output.
+    pub output: Box<RawValue>,
+    /// Of which revision.
+    pub revision: u32,
+}
+
+/// What is loaded, and what runs.
+pub(crate) struct Calls {
+    loaded: Cache<(FunctionName, u32), Arc<Ready>>,
+    calls_max: u32,
+    slots: Arc<Semaphore>,
+}
+
+/// A revision that is ready to be called.
+pub(crate) struct Ready {
+    loaded: Loaded,
+    deployed: FunctionDeployed,
+    input: Option<Validator>,
+    output: Option<Validator>,
+    slots: Semaphore,
+}
+
+impl Calls {
+    pub(crate) fn new(calls_max: u32) -> Self {
+        let slots = Arc::new(Semaphore::new(calls_max as usize));
+        Self { loaded: Cache::new(LOADED_MAX), calls_max, slots }
+    }
+}
+
+impl Registry {
+    /// Calls this function with this input, in a fresh instance. `call` names the call in the logs, `context` is what the
+    /// function is told besides its input.
+    ///
+    /// # Errors
+    /// When there is none, it does not fit, or it fails.
+    pub async fn call(
+        &self,
+        name: FunctionName,
+        call: &str,
+        input: &Value,
+        context: impl FnOnce(&FunctionDeployed) -> Value,
+    ) -> Result<Called, CallError> {
+        let function = self.catalogue().get(name).ok_or(CallError::NotFound(name))?;
+        let deployed = function.current().ok_or(CallError::NotFound(name))?;
+        let calls = &self.0.calls;
+        let ready = self.ready(name, deployed).await?;
+        // Both are there or the call is refused: nobody waits in a queue that he does not see.
+        let _in_all = calls.slots.try_acquire().map_err(|_| CallError::BusyInAll(calls.calls_max))?;
+        let _of_this =
+            ready.slots.try_acquire().map_err(|_| CallError::Busy(ready.deployed.limits.calls_max))?;
+        fits(ready.input.as_ref(), input).map_err(CallError::Input)?;
+        let began = Instant::now();
+        let context = context(deployed).to_string();
+        let outcome = ready.loaded.call(&input.to_string(), &context).await;
+        let labels = [("function", name.to_string()), ("result", result(&outcome).to_owned())];
+        metrics::histogram!("factfold_function_call_seconds", &labels).record(began.elapsed());
+        let output = self.settle(name, ready.deployed.revision, call, outcome).map_err(CallError::Failed)?;
+        if ready.output.is_some() {
+            let value: Value = serde_json::from_str(output.get()).unwrap_or_default();
+            fits(ready.output.as_ref(), &value).map_err(CallError::Output)?;
+        }
+        Ok(Called { output, revision: ready.deployed.revision })
+    }
+
+    /// This revision, loaded; the first who needs it waits for that, and others with it.
+    async fn ready(&self, name: FunctionName, deployed: &FunctionDeployed) -> Result<Arc<Ready>, CallError> {
+        let load = async {
+            let code = self.code(&deployed.code).await?;
+            let loaded = self.0.engine.load(deployed.language, code, deployed.limits).await;
+            let loaded = loaded.map_err(|refused| CallError::Unfit(refused.to_string()))?;
+            Ok(Arc::new(Ready {
+                loaded,
+                input: validator(deployed.input_schema.as_ref()).map_err(CallError::Unfit)?,
+                output: validator(deployed.output_schema.as_ref()).map_err(CallError::Unfit)?,
+                slots: Semaphore::new(deployed.limits.calls_max as usize),
+                deployed: deployed.clone(),
+            }))
+        };
+        let key = (name, deployed.revision);
+        let loaded = self.0.calls.loaded.get_or_insert_async(&key, load);
+        let late = || CallError::Unfit("it is not ready yet: try again in a moment".to_owned());
+        tokio::time::timeout(LOAD_TIME, loaded).await.map_err(|_| late())?
+    }
+
+    /// Logs what was said, and how it failed.
+    fn settle(
+        &self,
+        name: FunctionName,
+        revision: u32,
+        call: &str,
+        outcome: Outcome,
+    ) -> Result<Box<RawValue>, Reason> {
+        let line = |level, text: String| Line {
+            time: Timestamp::now(),
+            function: name,
+            revision,
+            call: call.to_owned(),
+            level,
+            text,
+        };
+        let said = outcome.console.into_iter().map(|(level, text)| line(level, text));
+        let failed = outcome.result.as_ref().err().map(|reason| line(Level::Error, told(reason)));
+        self.0.logs.say(said.chain(failed));
+        outcome.result.and_then(|output| {
+            RawValue::from_string(output)
+                .map_err(|error| Reason::Stopped(format!("its output is not JSON: {error}")))
+        })
+    }
+}
+
+/// The reason as it stands in the logs: with the stack, where there is one.
+fn told(reason: &Reason) -> String {
+    match reason {
+        Reason::Thrown { message, stack: Some(stack) } => format!("{message}\n{stack}"),
+        reason => reason.to_string(),
+    }
+}
+
+fn result(outcome: &Outcome) -> &'static str {
+    match &outcome.result {
+        Ok(_) => "ok",
+        Err(Reason::Thrown { .. }) => "thrown",
+        Err(Reason::Stopped(_)) => "stopped",
+        Err(Reason::Ours(_)) => "unavailable",
+    }
+}
+
+pub(crate) fn validator(schema: Option<&Value>) -> Result<Option<Validator>, String> {
+    schema.map(Validator::of_stranger).transpose()
+}
+
+pub(crate) fn fits(validator: Option<&Validator>, value: &Value) -> Result<(), Vec<Misfit>> {
+    match validator.map(|validator| validator.misfits(value)) {
+        Some(misfits) if !misfits.is_empty() => Err(misfits),
+        _ => Ok(()),
+    }
+}
+
+/// A function that is given many events: its instance stays warm from one to the next, and follows what is deployed.
+pub struct Given {
+    registry: Registry,
+    name: FunctionName,
+    warm: Option<(u32, Warm)>,
+}
+
+impl Registry {
+    /// This function, for whoever gives it events.
+    pub fn given(&self, name: FunctionName) -> Given {
+        Given { registry: self.clone(), name, warm: None }
+    }
+}
+
+impl Given {
+    /// Gives it this event, in the revision that answers now. `id` names the event in the logs.
+    ///
+    /// # Errors
+    /// When there is none, or it fails. After that it begins with a fresh instance.
+    pub async fn give(&mut self, id: &str, event: &str, context: &str) -> Result<Box<RawValue>, CallError> {
+        let function = self.registry.catalogue().get(self.name).ok_or(CallError::NotFound(self.name))?;
+        let deployed = function.current().ok_or(CallError::NotFound(self.name))?;
+        if self.warm.as_ref().is_none_or(|(revision, _)| *revision != deployed.revision) {
+            let ready = self.registry.ready(self.name, deployed).await?;
+            self.warm = Some((deployed.revision, ready.loaded.keep()));
+        }
+        let Some((revision, warm)) = &mut self.warm else { unreachable!("it was just put there") };
+        let (revision, outcome) = (*revision, warm.call(event, context).await);
+        if outcome.result.is_err() {
+            // Whatever it was doing, the next event finds nothing of it.
+            self.warm = None;
+        }
+        self.registry.settle(self.name, revision, id, outcome).map_err(CallError::Failed)
+    }
+
+    /// Lets the warm instance go.
+    pub fn rest(&mut self) {
+        self.warm = None;
+    }
+}

@@ -1,0 +1,176 @@
+//! One thread that reads what is new on the topics of the functions, and hands it on.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use factfold_schemas::{
+    functions::{BLOBS, LOGS},
+    kafka::{Cluster, incoming},
+    topics::Service,
+};
+use rdkafka::{
+    Message as _, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::BorrowedMessage,
+};
+
+use crate::{OpenError, catalogue::Catalogue, code::CodeStore, logs::Logs};
+
+/// How long Kafka may take to answer at the start.
+const START_TIME: Duration = Duration::from_secs(10);
+/// How long topics and their leaders may take to be there.
+const SETTLE_TIME: Duration = Duration::from_secs(10);
+/// How soon the thread sees that it must stop.
+const POLL_TIME: Duration = Duration::from_millis(100);
+/// How old the lines of logs are that are read at the start.
+const LOG_TIME: Duration = Duration::from_secs(60 * 60);
+
+/// The thread; it ends with this.
+pub(crate) struct Follower {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+struct Reader {
+    consumer: BaseConsumer,
+    events: String,
+    blobs: String,
+    catalogue: Arc<Catalogue>,
+    code: Arc<CodeStore>,
+    logs: Arc<Logs>,
+}
+
+impl Follower {
+    /// Reads all that is there, then goes on by itself.
+    pub(crate) fn start(
+        cluster: &Cluster,
+        catalogue: Arc<Catalogue>,
+        code: Arc<CodeStore>,
+        logs: Arc<Logs>,
+    ) -> Result<Self, OpenError> {
+        let consumer: BaseConsumer = cluster
+            .reader("functions")
+            // Lines of logs can be gone before they are read, and nothing else ever is.
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.error.backoff.ms", "50")
+            .set("fetch.wait.max.ms", "500")
+            .create()?;
+        let (events, blobs) = (cluster.topic(Service::Functions.events()), cluster.namespace.qualify(BLOBS));
+        let reader = Reader { consumer, events, blobs, catalogue, code, logs };
+        let ends = reader.begin_once_settled(&cluster.namespace.qualify(LOGS))?;
+        let deadline = Instant::now() + START_TIME;
+        while !reader.has_come_to(&ends)? {
+            if Instant::now() > deadline {
+                // Whatever is missing comes while others are served already; nothing of it is lost.
+                tracing::warn!("the functions are not all read yet: going on");
+                break;
+            }
+            reader.read();
+        }
+        let stop = Arc::<AtomicBool>::default();
+        let stopping = stop.clone();
+        let thread = thread::Builder::new().name("functions".to_owned()).spawn(move || {
+            let mut is_complete = false;
+            while !stopping.load(Ordering::Acquire) {
+                if !is_complete && reader.has_come_to(&ends).unwrap_or(false) {
+                    reader.catalogue.set_complete();
+                    is_complete = true;
+                }
+                reader.read();
+            }
+        });
+        let thread = thread.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that follows the functions had panicked");
+        }
+    }
+}
+
+impl Reader {
+    /// As [`Reader::begin`], as soon as that works: the topics may have been made a moment ago, or the broker has just started.
+    fn begin_once_settled(&self, logs: &str) -> Result<TopicPartitionList, OpenError> {
+        let deadline = Instant::now() + SETTLE_TIME;
+        loop {
+            match self.begin(logs) {
+                Err(_) if Instant::now() < deadline => thread::sleep(POLL_TIME),
+                settled => return settled,
+            }
+        }
+    }
+
+    /// Takes the places from which to read. Returns the ends of what there is of events. (Code that is not seen yet is waited for
+    /// by whoever needs it.)
+    fn begin(&self, logs: &str) -> Result<TopicPartitionList, OpenError> {
+        let (mut places, mut ends) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for topic in [&self.events, &self.blobs] {
+            for partition in 0..self.partitions(topic)? {
+                let (low, high) = self.consumer.fetch_watermarks(topic, partition, START_TIME)?;
+                places.add_partition_offset(topic, partition, Offset::Offset(low))?;
+                if high > low && *topic == self.events {
+                    ends.add_partition_offset(topic, partition, Offset::Offset(high))?;
+                }
+            }
+        }
+        let since = jiff::Timestamp::now().as_millisecond() - LOG_TIME.as_millis() as i64;
+        let mut asked = TopicPartitionList::new();
+        for partition in 0..self.partitions(logs)? {
+            asked.add_partition_offset(logs, partition, Offset::Offset(since))?;
+        }
+        for place in self.consumer.offsets_for_times(asked, START_TIME)?.elements() {
+            places.add_partition_offset(logs, place.partition(), place.offset())?;
+        }
+        self.consumer.assign(&places)?;
+        Ok(ends)
+    }
+
+    /// How many partitions the topic has.
+    fn partitions(&self, topic: &str) -> Result<i32, OpenError> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), START_TIME)?;
+        let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
+        match found.map(|topic| topic.partitions().len()) {
+            Some(partitions) if partitions > 0 => Ok(partitions as i32),
+            _ => Err(OpenError::MissingTopic(topic.to_owned())),
+        }
+    }
+
+    fn has_come_to(&self, ends: &TopicPartitionList) -> Result<bool, KafkaError> {
+        let reached = self.consumer.position()?;
+        Ok(ends.elements().iter().all(|end| {
+            let at = reached.find_partition(end.topic(), end.partition()).map(|place| place.offset());
+            matches!((at, end.offset()), (Some(Offset::Offset(next)), Offset::Offset(end)) if next >= end)
+        }))
+    }
+
+    /// What comes next, if something does.
+    fn read(&self) {
+        match self.consumer.poll(POLL_TIME) {
+            Some(Ok(message)) => self.hand_on(&message),
+            Some(Err(error)) => tracing::warn!(%error, "following the functions"),
+            None => {}
+        }
+    }
+
+    fn hand_on(&self, message: &BorrowedMessage<'_>) {
+        if message.topic() == self.events {
+            self.catalogue.fold(&incoming(message));
+        } else if message.topic() == self.blobs {
+            self.code.saw(message.key().unwrap_or_default(), message.offset());
+        } else if let Some(value) = message.payload() {
+            self.logs.keep(value);
+        }
+    }
+}
