@@ -279,7 +279,7 @@ async fn what_a_function_says_is_kept_and_every_process_knows_of_it() {
     assert!(other.catalogue().come_to(name, 1, PATIENCE).await);
     let called =
         other.call(name, "a call", &json!({ "a": 1, "b": 2 }), |_| json!({})).await.expect("an answer");
-    assert_eq!(called.output.get(), r#"{"result":3}"#);
+    assert_eq!(called.get(), r#"{"result":3}"#);
     system.stop_proved().await;
 }
 

@@ -55,15 +55,6 @@ pub enum CallError {
     Unfit(String),
 }
 
-/// What a call gave.
-#[derive(Debug)]
-pub struct Called {
-    /// The output.
-    pub output: Box<RawValue>,
-    /// Of which revision.
-    pub revision: u32,
-}
-
 /// What is loaded, and what runs.
 pub(crate) struct Calls {
     loaded: Cache<(FunctionName, u32), Arc<Ready>>,
@@ -99,7 +90,7 @@ impl Registry {
         call: &str,
         input: &Value,
         context: impl FnOnce(&FunctionDeployed) -> Value,
-    ) -> Result<Called, CallError> {
+    ) -> Result<Box<RawValue>, CallError> {
         let function = self.catalogue().get(name).ok_or(CallError::NotFound(name))?;
         let deployed = function.current().ok_or(CallError::NotFound(name))?;
         let calls = &self.0.calls;
@@ -119,7 +110,7 @@ impl Registry {
             let value: Value = serde_json::from_str(output.get()).unwrap_or_default();
             fits(ready.output.as_ref(), &value).map_err(CallError::Output)?;
         }
-        Ok(Called { output, revision: ready.deployed.revision })
+        Ok(output)
     }
 
     /// This revision, loaded; the first who needs it waits for that, and others with it.

@@ -25,7 +25,7 @@ use rdkafka::error::KafkaError;
 
 pub use self::{
     bench::{Bench, OnTheBench, Tried, TryError, Warmed},
-    calling::{CallError, Called, Given},
+    calling::{CallError, Given},
     catalogue::Catalogue,
     code::CodeError,
     engine::{Reason, Refused},
@@ -56,7 +56,7 @@ struct Parts {
     logs: Arc<Logs>,
     engine: Engine,
     calls: Calls,
-    // Its thread ends before what it writes to.
+    // Its thread ends with the registry.
     _follower: Follower,
 }
 

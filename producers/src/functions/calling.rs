@@ -53,9 +53,8 @@ impl Gateway {
             })
             .await;
         match called {
-            Ok(called) => {
-                let mut response =
-                    ([(header::CONTENT_TYPE, JSON)], called.output.get().to_owned()).into_response();
+            Ok(output) => {
+                let mut response = ([(header::CONTENT_TYPE, JSON)], output.get().to_owned()).into_response();
                 answers::set(&mut response, CALL, &call);
                 Ok(response)
             }

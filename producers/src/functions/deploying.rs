@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use factfold_registry::{CodeError, Refused, Registry};
 use factfold_schemas::{
-    functions::{CODE_BYTES_MAX, DeployFunction, FunctionName, Language, Limits},
+    functions::{CODE_BYTES_MAX, Code, DeployFunction, FunctionName, Language, Limits},
     json::{Misfit, Validator},
     rejection::Reject,
 };
@@ -149,9 +149,15 @@ impl Deployment {
     }
 
     fn command(&self, code: &[u8]) -> DeployFunction {
-        let Self { language, path, public, limits, input_schema, output_schema, .. } = self.clone();
-        let code = factfold_schemas::functions::Code::of(code);
-        DeployFunction { language, code, path, public, limits, input_schema, output_schema }
+        DeployFunction {
+            language: self.language,
+            code: Code::of(code),
+            path: self.path.clone(),
+            public: self.public,
+            limits: self.limits,
+            input_schema: self.input_schema.clone(),
+            output_schema: self.output_schema.clone(),
+        }
     }
 }
 
