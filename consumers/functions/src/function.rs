@@ -3,14 +3,16 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
 use crate::{
     Answer, Failure, Limits, Line, Reason, Sandbox, command,
     host::Confines,
-    lane::Lane,
     live::{Live, Ready},
 };
 
@@ -23,9 +25,12 @@ struct Loaded {
     sandbox: Sandbox,
     code: Code,
     limits: Limits,
+    /// Whether its last call computed for long.
+    is_slow: AtomicBool,
 }
 
 /// What runs.
+#[derive(Clone)]
 pub(crate) enum Code {
     /// A component, a runner or somebody's own, and what it reads first.
     Component {
@@ -41,7 +46,7 @@ pub(crate) enum Code {
 impl Function {
     /// One that was tried.
     pub(crate) fn new(sandbox: Sandbox, code: Code, limits: Limits) -> Self {
-        Self(Arc::new(Loaded { sandbox, code, limits }))
+        Self(Arc::new(Loaded { sandbox, code, limits, is_slow: false.into() }))
     }
 
     /// What a call may use.
@@ -54,13 +59,23 @@ impl Function {
     /// # Errors
     /// When it throws, is stopped at a limit, or does not answer in JSON.
     pub async fn call(&self, input: &str, context: &str) -> Result<Answer, Failure> {
-        let Loaded { sandbox, limits, .. } = &*self.0;
+        let Loaded { sandbox, limits, is_slow, .. } = &*self.0;
         let deadline = Instant::now() + Duration::from_millis(limits.time_ms.into());
-        let Some(_turn) = sandbox.0.turn(deadline, *limits).await else {
+        let Some(turn) = sandbox.0.turn(deadline, *limits).await else {
             let what = "as many instances as may are busy: try again in a moment".to_owned();
             return answer(Err(Reason::Broken { what }), Vec::new());
         };
-        self.keep().run(input, context, Confines::new(*limits, deadline, sandbox.0.lane())).await
+        let confines = Confines::new(*limits, deadline);
+        let (mut kept, input, context) = (self.keep(), input.to_owned(), context.to_owned());
+        let call = async move {
+            let _turn = turn;
+            kept.run(&input, &context, confines).await
+        };
+        let (called, is_short) = sandbox.0.slow.run(is_slow, call).await;
+        // One that was stopped would have gone on.
+        let is_stopped = matches!(&called, Err(failure) if matches!(failure.reason, Reason::TimedOut { .. }));
+        is_slow.store(!is_short || is_stopped, Relaxed);
+        called
     }
 
     /// An instance for many calls, started with the first.
@@ -91,7 +106,7 @@ impl Kept {
         let limits = self.function.0.limits;
         let deadline = Instant::now() + Duration::from_millis(limits.time_ms.into());
         let _running = self.function.0.sandbox.0.running();
-        self.run(input, context, Confines::new(limits, deadline, Lane::alone())).await
+        self.run(input, context, Confines::new(limits, deadline)).await
     }
 
     async fn run(&mut self, input: &str, context: &str, confines: Confines) -> Result<Answer, Failure> {

@@ -3,13 +3,16 @@
 
 use std::time::Instant;
 
-use wasmtime::{Config, Engine, ResourceLimiter, Store, Trap, UpdateDeadline, component::ResourceTable};
+use tokio::task::yield_now;
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolConcurrencyLimitError, PoolingAllocationConfig,
+    ResourceLimiter, Store, Trap, UpdateDeadline, component::ResourceTable,
+};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::{
     Level, Limits, Reason,
     console::{Console, cut},
-    lane::Lane,
     pipe::{Full, Pipe, ToConsole},
 };
 
@@ -22,14 +25,39 @@ const HOST_STACK_BYTES: usize = 512 << 10;
 const TABLE_ELEMENTS_MAX: usize = 200_000;
 /// How many core instances a component may consist of: Python takes a dozen.
 const INSTANCES_MAX: usize = 64;
+/// How many core instances, and tables, a component has that is large: the pool has room for so many in each place.
+const CORES_EACH: u32 = 16;
+/// How many tables a module may have.
+const TABLES_MAX: u32 = 4;
+/// How many instances may be kept besides those that are called: each has a thread, so there are never as many.
+const KEPT_MAX: u32 = 1_000;
+/// What of a used memory is written over for the next instance, instead of being given back to the system and faulted in again,
+/// page by page, under a lock of the whole process: that is a sixth of the speed, and on two cores less than on one. All of
+/// JavaScript's and Python's memory at their start fits in.
+const MEMORY_KEPT_BYTES: usize = 16 << 20;
+/// The same for a table.
+const TABLE_KEPT_BYTES: usize = 64 << 10;
+/// How many places that are not used stay as their last module left them, whichever it was.
+const PLACES_WARM: u32 = 8;
 /// How many things of the host a guest may hold at a time: streams, timers.
 const HANDLES_MAX: usize = 10_000;
+/// After how many ticks a guest yields for the first time: most are done by then, without having been mixed with others.
+pub(crate) const FIRST_TICKS: u64 = 2;
 /// What may be copied out of a guest besides its output: an error, a line for the console.
 const COPIED_BYTES: usize = 256 << 10;
 
-/// The engine that runs everything here.
-pub(crate) fn engine() -> wasmtime::Result<Engine> {
+/// The engine that runs everything here: so many calls at once, and those that are kept. It reserves some 6 GiB of addresses for
+/// each, and no memory.
+pub(crate) fn engine(calls_max: u32) -> wasmtime::Result<Engine> {
+    let places = calls_max.saturating_add(KEPT_MAX);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(places).total_memories(places).total_stacks(places);
+    pool.total_core_instances(places * CORES_EACH).total_tables(places * CORES_EACH);
+    pool.max_tables_per_module(TABLES_MAX).table_elements(TABLE_ELEMENTS_MAX);
+    pool.linear_memory_keep_resident(MEMORY_KEPT_BYTES).table_keep_resident(TABLE_KEPT_BYTES);
+    pool.max_unused_warm_slots(PLACES_WARM);
     let mut config = Config::new();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config.epoch_interruption(true);
     config.max_wasm_stack(STACK_BYTES_MAX);
     config.async_stack_size(STACK_BYTES_MAX + HOST_STACK_BYTES);
@@ -43,7 +71,6 @@ pub(crate) fn engine() -> wasmtime::Result<Engine> {
 pub(crate) struct Confines {
     limits: Limits,
     deadline: Instant,
-    lane: Lane,
     memory_bytes: u64,
     table_elements: usize,
 }
@@ -60,8 +87,8 @@ struct TimeOver;
 
 impl Confines {
     /// Nothing used so far.
-    pub(crate) fn new(limits: Limits, deadline: Instant, lane: Lane) -> Self {
-        Self { limits, deadline, lane, memory_bytes: 0, table_elements: 0 }
+    pub(crate) fn new(limits: Limits, deadline: Instant) -> Self {
+        Self { limits, deadline, memory_bytes: 0, table_elements: 0 }
     }
 
     /// What it may use, and until when.
@@ -72,7 +99,6 @@ impl Confines {
     /// The next call begins, and must be over by then.
     pub(crate) fn begin(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        self.lane.begin();
     }
 }
 
@@ -114,13 +140,14 @@ pub(crate) fn store<T: Confined>(engine: &Engine, data: T) -> Store<T> {
     let output_bytes = store.data_mut().confines().limits.output_bytes as usize;
     store.set_hostcall_fuel(output_bytes + COPIED_BYTES);
     store.set_max_component_handles(HANDLES_MAX);
-    store.set_epoch_deadline(1);
+    store.set_epoch_deadline(FIRST_TICKS);
     store.epoch_deadline_callback(|mut context| {
         let confines = context.data_mut().confines();
         if Instant::now() >= confines.deadline {
             return Err(TimeOver.into());
         }
-        Ok(UpdateDeadline::YieldCustom(1, confines.lane.next()))
+        // Unlike a plain wake-up, this lets the executor look at its timers and sockets before it comes back.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(yield_now())))
     });
     store
 }
@@ -181,6 +208,10 @@ pub(crate) fn reason(error: &wasmtime::Error, limits: Limits) -> Reason {
     }
     if error.downcast_ref::<Full>().is_some() {
         return Reason::OutputTooLarge { output_bytes: limits.output_bytes };
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        let what = "as many instances as may are there: try again when fewer functions run".to_owned();
+        return Reason::Broken { what };
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return Reason::Exited { code: exit.0 };

@@ -1,105 +1,180 @@
-//! Who computes for long takes turns with the others who do, so that the short calls of everybody else find a core. Must never hold
-//! anybody back who computes shortly.
+//! Two lanes. A call begins on its caller's threads; when it computes for long it goes on in the slow lane, which has one thread
+//! fewer than there are cores, so that the short calls of everybody else find one. Must never hold anybody back who computes
+//! shortly.
 
-use std::{pin::Pin, sync::Arc, thread::available_parallelism};
+use std::{
+    future::poll_fn,
+    io,
+    num::NonZero,
+    panic::resume_unwind,
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    task::{Context, Poll},
+    thread::available_parallelism,
+    time::Duration,
+};
 
-use tokio::{sync::Semaphore, task::yield_now, time::sleep};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+};
 
-use crate::clock::TICK;
-
-/// After so many ticks a call is a long one. The others, a fresh instance of Python among them, are over by then.
-const SHORT_TICKS: u32 = 5;
-
-/// The turns of long calls: one core fewer than there are.
-#[derive(Debug, Clone)]
-pub(crate) struct Turns(Arc<Semaphore>);
-
-impl Turns {
-    pub(crate) fn new() -> Self {
-        let cores = available_parallelism().map_or(1, std::num::NonZero::get);
-        Self(Arc::new(Semaphore::new(cores.saturating_sub(1).max(1))))
-    }
-}
-
-/// One call, and for how long it has computed.
+/// Who has computed for so long, on a core, is slow. The others are done by then: a fresh instance of Python takes 2 ms, and 50 ms
+/// in a place that none was in before.
+const SHORT: Duration = Duration::from_millis(100);
+/// The threads of the slow lane. They are as urgent as all others: with a lower priority they would get nothing, and time out, while
+/// everybody is busy.
 #[derive(Debug)]
-pub(crate) struct Lane {
-    /// `None` of one that has a thread to itself.
-    turns: Option<Turns>,
-    ticks: u32,
+pub(crate) struct SlowLane(Option<Runtime>);
+
+impl SlowLane {
+    /// Starts them.
+    pub(crate) fn open() -> io::Result<Self> {
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(cores.saturating_sub(1).max(1))
+            .thread_name("functions-slow")
+            .enable_time()
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Runs a call to its end: here, while it is a short one. Gives whether it was. A function that was slow the last time, which
+    /// `is_slow` keeps, need not show it again: its calls are slow from the beginning. Dropping this stops the call, wherever it is.
+    pub(crate) async fn run<F>(&self, is_slow: &AtomicBool, call: F) -> (F::Output, bool)
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        let mut call = Computing::new(call);
+        if !is_slow.load(Relaxed)
+            && let Some(output) = call.while_short().await
+        {
+            return (output, true);
+        }
+        is_slow.store(true, Relaxed);
+        let (output, computed) = self.finish(call).await;
+        (output, computed < SHORT)
+    }
+
+    async fn finish<F>(&self, mut call: Computing<F>) -> (F::Output, Duration)
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        let Some(runtime) = &self.0 else { unreachable!("it is closed by being dropped") };
+        let mut alone = JoinSet::new();
+        alone.spawn_on(async move { ((&mut call).await, call.computed) }, runtime.handle());
+        match alone.join_next().await {
+            Some(Ok(output)) => output,
+            Some(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
+            _ => unreachable!("nobody ends the call but the set, and it ends with this"),
+        }
+    }
 }
 
-impl Lane {
-    pub(crate) fn new(turns: Turns) -> Self {
-        Self { turns: Some(turns), ticks: 0 }
+impl Drop for SlowLane {
+    fn drop(&mut self) {
+        // It may be dropped on a thread of an executor, which must not wait for others.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A call, and for how long it has had a core: however many others wanted one meanwhile.
+struct Computing<F> {
+    call: Pin<Box<F>>,
+    computed: Duration,
+}
+
+impl<F: Future> Computing<F> {
+    fn new(call: F) -> Self {
+        Self { call: Box::pin(call), computed: Duration::ZERO }
     }
 
-    /// The lane of a call that nobody shares a thread with: it never waits.
-    pub(crate) fn alone() -> Self {
-        Self { turns: None, ticks: 0 }
-    }
-
-    /// The next call begins.
-    pub(crate) fn begin(&mut self) {
-        self.ticks = 0;
-    }
-
-    /// At a tick: ready when it is this call's turn to go on.
-    pub(crate) fn next(&mut self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        self.ticks += 1;
-        // Unlike a plain wake-up, this lets the executor look at its timers and sockets before it comes back.
-        let Some(turns) = self.turns.clone().filter(|_| self.ticks > SHORT_TICKS) else {
-            return Box::pin(yield_now());
-        };
-        Box::pin(async move {
-            yield_now().await;
-            // They come in the order in which they asked, so it goes round. Never closed.
-            let Ok(turn) = turns.0.acquire_owned().await else { return };
-            // A turn ends by itself: a guest that waits for the host meanwhile must not keep it.
-            tokio::spawn(async move {
-                sleep(TICK).await;
-                drop(turn);
-            });
+    /// Goes on while it is short: then there is nothing yet.
+    async fn while_short(&mut self) -> Option<F::Output> {
+        poll_fn(|context| {
+            if self.computed >= SHORT {
+                return Poll::Ready(None);
+            }
+            Pin::new(&mut *self).poll(context).map(Some)
         })
+        .await
     }
+}
+
+impl<F: Future> Future for Computing<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let began = computed_here();
+        let polled = self.call.as_mut().poll(context);
+        self.computed += computed_here().saturating_sub(began);
+        polled
+    }
+}
+
+/// For how long this thread has had a core.
+fn computed_here() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::{sync::Arc, thread};
 
-    use tokio::time::timeout;
+    use tokio::{task::yield_now, time::timeout};
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
-
-    /// What would wait for ever waits no longer than this here.
-    const A_WHILE: Duration = Duration::from_millis(50);
-
-    #[tokio::test]
-    async fn a_short_call_never_waits_and_a_long_one_does() {
-        let turns = Turns(Arc::new(Semaphore::new(1)));
-        let taken = turns.0.clone().acquire_owned().await.expect("a turn");
-        let mut call = Lane::new(turns.clone());
-        for _ in 0..SHORT_TICKS {
-            timeout(PATIENCE, call.next()).await.expect("no wait");
+    /// Computes for so long, and tells where it ended.
+    async fn compute(time: Duration) -> Option<String> {
+        let mut computed = Duration::ZERO;
+        while computed < time {
+            let began = computed_here();
+            while computed_here() - began < SHORT / 10 {}
+            computed += SHORT / 10;
+            yield_now().await;
         }
-        assert!(timeout(A_WHILE, call.next()).await.is_err(), "it is a long one now");
-        drop(taken);
-        timeout(PATIENCE, call.next()).await.expect("a turn");
-        call.begin();
-        let _taken = turns.0.clone().acquire_owned().await.expect("a turn");
-        timeout(PATIENCE, call.next()).await.expect("the next call is a short one again");
+        thread::current().name().map(str::to_owned)
     }
 
     #[tokio::test]
-    async fn a_turn_ends_by_itself() {
-        let mut call = Lane { turns: Some(Turns(Arc::new(Semaphore::new(1)))), ticks: SHORT_TICKS };
-        let began = Instant::now();
-        for _ in 0..3 {
-            timeout(PATIENCE, call.next()).await.expect("a turn");
+    async fn who_computes_for_long_changes_lanes_and_who_is_short_again_comes_back() {
+        let slow = SlowLane::open().expect("threads");
+        let is_slow = AtomicBool::new(false);
+        let (short, long) = (SHORT / 4, SHORT * 2);
+        for (time, ends_slow) in [(short, false), (long, true), (long, true), (short, true), (short, false)] {
+            let (thread, is_short) = slow.run(&is_slow, compute(time)).await;
+            assert_eq!(thread.as_deref() == Some("functions-slow"), ends_slow, "{time:?}");
+            assert_eq!(is_short, time == short);
+            is_slow.store(!is_short, Relaxed);
         }
-        assert!(began.elapsed() >= 2 * TICK, "each lasts as long as a tick");
+    }
+
+    #[tokio::test]
+    async fn who_only_waits_is_not_slow() {
+        let slow = SlowLane::open().expect("threads");
+        let is_slow = AtomicBool::new(false);
+        let ((), is_short) = slow.run(&is_slow, tokio::time::sleep(SHORT * 2)).await;
+        assert!(is_short && !is_slow.load(Relaxed));
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_ends_in_the_slow_lane_too() {
+        let slow = SlowLane::open().expect("threads");
+        let held = Arc::new(());
+        let theirs = Arc::clone(&held);
+        let endless = async move {
+            while Arc::strong_count(&theirs) == 2 {
+                yield_now().await;
+            }
+        };
+        assert!(timeout(SHORT, slow.run(&true.into(), endless)).await.is_err());
+        while Arc::strong_count(&held) > 1 {
+            yield_now().await;
+        }
     }
 }

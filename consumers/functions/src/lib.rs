@@ -9,8 +9,8 @@
 //!
 //! Where things are: `source` makes of an author's text what a runner reads; `cache` compiles, once; `runner` holds what is
 //! compiled; `host` is what a guest can reach; `live` is a running component and `command` a running command; `clock` makes an
-//! endless loop yield, and `lane` who computes for long take turns. A guest gets the clocks, random numbers and a console, and nothing else: no files, no environment, no
-//! network.
+//! endless loop yield, and `lane` moves who computes for long out of the way of all others. A guest gets the clocks, random
+//! numbers and a console, and nothing else: no files, no environment, no network.
 //!
 //! This crate must never know what a function is for, run code that it did not compile itself, or block the executor on a guest.
 

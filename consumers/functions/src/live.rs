@@ -101,7 +101,7 @@ impl Live {
         deadline: Instant,
     ) -> Result<String, Reason> {
         self.store.data_mut().confines().begin(deadline);
-        self.store.set_epoch_deadline(1);
+        self.store.set_epoch_deadline(host::FIRST_TICKS);
         let call = self.function.call_handle(&mut self.store, input, context);
         let output = match in_time(deadline, self.limits, call).await? {
             Ok(output) => output,

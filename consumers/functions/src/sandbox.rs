@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout_at,
 };
 
@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Running},
     function::Code,
     host::{self, Confines},
-    lane::{Lane, Turns},
+    lane::SlowLane,
     live::{Live, NotStarted},
     runner::Runners,
     source,
@@ -60,17 +60,17 @@ impl fmt::Debug for Sandbox {
 pub(crate) struct Shared {
     runners: Runners,
     clock: Clock,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     /// In MiB.
-    memory: Semaphore,
+    memory: Arc<Semaphore>,
     memory_mib_max: u32,
-    long: Turns,
+    pub(crate) slow: SlowLane,
 }
 
 /// Leave to run an instance, for as long as it is held.
-pub(crate) struct Turn<'a> {
-    _permit: SemaphorePermit<'a>,
-    _memory: SemaphorePermit<'a>,
+pub(crate) struct Turn {
+    _permit: OwnedSemaphorePermit,
+    _memory: OwnedSemaphorePermit,
     _running: Running,
 }
 
@@ -81,17 +81,18 @@ impl Sandbox {
     /// When the engine does not run on this machine, or the cache cannot be used, or not by us alone.
     pub fn open(settings: Settings) -> Result<Self, Error> {
         let failed = |error: wasmtime::Error| Error::Engine(error.to_string());
-        let engine = host::engine().map_err(failed)?;
+        let engine = host::engine(settings.calls_max.max(1)).map_err(failed)?;
         let cache = Cache::open(settings.cache, engine.clone())?;
         let runners = Runners::new(settings.runners, cache, &engine).map_err(failed)?;
-        let clock = Clock::start(engine).map_err(|error| Error::Engine(error.to_string()))?;
+        let broken = |error: std::io::Error| Error::Engine(error.to_string());
+        let clock = Clock::start(engine).map_err(broken)?;
         Ok(Self(Arc::new(Shared {
             runners,
             clock,
-            turns: Semaphore::new(settings.calls_max.max(1) as usize),
-            memory: Semaphore::new(settings.memory_mib_max.max(1) as usize),
+            turns: Arc::new(Semaphore::new(settings.calls_max.max(1) as usize)),
+            memory: Arc::new(Semaphore::new(settings.memory_mib_max.max(1) as usize)),
             memory_mib_max: settings.memory_mib_max.max(1),
-            long: Turns::new(),
+            slow: SlowLane::open().map_err(broken)?,
         })))
     }
 
@@ -108,16 +109,20 @@ impl Sandbox {
         let code = self.compile(language, code).await?;
         if let Code::Component { ready, source } = &code {
             let waits_until = Instant::now() + TURN_TIME;
-            let _turn = self.0.turn(waits_until, limits).await.ok_or_else(|| {
+            let turn = self.0.turn(waits_until, limits).await.ok_or_else(|| {
                 Refused::stopped(&Reason::Broken {
                     what: "as many instances as may are busy: try again when fewer functions run".to_owned(),
                 })
             })?;
             let time = Duration::from_millis(limits.time_ms.into()).max(START_TIME);
-            match Live::start(ready, source, Confines::new(limits, Instant::now() + time, self.0.lane()))
-                .await
-            {
-                Ok(_) => {}
+            let confines = Confines::new(limits, Instant::now() + time);
+            let (ready, source) = (ready.clone(), Arc::clone(source));
+            let start = async move {
+                let _turn = turn;
+                Live::start(&ready, &source, confines).await.map(drop)
+            };
+            match self.0.slow.run(&false.into(), start).await.0 {
+                Ok(()) => {}
                 Err((NotStarted::Problem(problem), _)) => return Err(problem.into()),
                 Err((NotStarted::Stopped(reason), _)) => return Err(Refused::stopped(&reason)),
             }
@@ -156,16 +161,12 @@ impl Shared {
         self.clock.run()
     }
 
-    /// The lane of a call that begins.
-    pub(crate) fn lane(&self) -> Lane {
-        Lane::new(self.long.clone())
-    }
-
     /// Waits for leave to run an instance; `None` when it does not come in time.
-    pub(crate) async fn turn(&self, deadline: Instant, limits: Limits) -> Option<Turn<'_>> {
-        let permit = timeout_at(deadline.into(), self.turns.acquire()).await.ok()?.ok()?;
+    pub(crate) async fn turn(&self, deadline: Instant, limits: Limits) -> Option<Turn> {
+        let permit = timeout_at(deadline.into(), Arc::clone(&self.turns).acquire_owned()).await.ok()?.ok()?;
         let mib = u32::try_from(limits.memory_bytes >> 20).unwrap_or(u32::MAX).clamp(1, self.memory_mib_max);
-        let memory = timeout_at(deadline.into(), self.memory.acquire_many(mib)).await.ok()?.ok()?;
+        let memory =
+            timeout_at(deadline.into(), Arc::clone(&self.memory).acquire_many_owned(mib)).await.ok()?.ok()?;
         Some(Turn { _permit: permit, _memory: memory, _running: self.clock.run() })
     }
 }

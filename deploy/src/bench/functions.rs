@@ -24,7 +24,10 @@ use rdkafka::{
 };
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::{JoinSet, yield_now},
+    time::sleep,
+};
 
 use super::{
     Sizes,
@@ -263,6 +266,8 @@ async fn rate(counted: Duration, caller: impl Fn() -> Caller) -> Result<f64> {
             while !over.load(Relaxed) {
                 call().await?;
                 count += u64::from(counting.load(Relaxed));
+                // A call that never waits would keep the thread for itself.
+                yield_now().await;
             }
             anyhow::Ok(count)
         });
