@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use factfold_sandbox::{Function, Language, Reason};
 use tempfile::TempDir;
 
-use crate::support::{example, load, output, reason};
+use crate::support::{example, load, output, reason, target};
 
 /// What every `add` does.
 async fn adds(add: Function) {
@@ -56,11 +56,12 @@ fn compiled(name: &str, probe: &[&str], compile: impl FnOnce(&Path, &Path) -> Co
         println!("SKIPPED {name}: `{}` does not work here", probe.join(" "));
         return None;
     }
-    let folder = TempDir::new().expect("a folder");
+    let folder = TempDir::new_in(target()).expect("a folder");
     let wasm = folder.path().join("add.wasm");
     let built = compile(&example(name), &wasm).output().expect("the compiler");
     if !built.status.success() {
-        println!("SKIPPED {name}: {}", String::from_utf8_lossy(&built.stderr));
+        let [stdout, stderr] = [&built.stdout, &built.stderr].map(|said| String::from_utf8_lossy(said));
+        println!("SKIPPED {name}: {}\n{stdout}{stderr}", built.status);
         return None;
     }
     Some(fs::read(wasm).expect("what was compiled"))
@@ -106,4 +107,19 @@ async fn rust_adds() {
         rustc
     };
     adds_if_compiled(compiled("add.rs", &["rustc", "--version"], compile)).await;
+}
+
+#[tokio::test]
+async fn java_adds() {
+    let compile = |source: &Path, wasm: &Path| {
+        let folder = wasm.parent().expect("a folder");
+        for file in [source, &example("add.pom.xml")] {
+            fs::copy(file, folder.join(file.file_name().expect("a name"))).expect("a copy");
+        }
+        // Maven may have to fetch TeaVM, and waits long for a network that does not answer.
+        let mut maven = Command::new("timeout");
+        maven.args(["120", "mvn", "-q", "-B", "-f", "add.pom.xml"]).current_dir(folder);
+        maven
+    };
+    adds_if_compiled(compiled("add.java", &["mvn", "--version"], compile)).await;
 }

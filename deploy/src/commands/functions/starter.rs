@@ -12,7 +12,6 @@ use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use factfold_schemas::functions::FunctionName;
 
-use super::source::beside;
 use crate::{failure::Failure, output};
 
 /// Write a function to begin with, and the cases that it is tried with
@@ -43,17 +42,24 @@ enum Lang {
     C,
     /// Rust, compiled to a WASI command
     Rust,
+    /// Java, compiled to a WASI command
+    Java,
 }
 
 impl Lang {
-    const fn starter(self) -> (&'static str, &'static str) {
+    /// The files, by how their names end: first the source.
+    const fn starter(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Js => ("js", include_str!("../../../../consumers/functions/examples/add.js")),
-            Self::Ts => ("ts", include_str!("../../../../consumers/functions/examples/add.ts")),
-            Self::Py => ("py", include_str!("../../../../consumers/functions/examples/add.py")),
-            Self::Go => ("go", include_str!("../../../../consumers/functions/examples/add.go")),
-            Self::C => ("c", include_str!("../../../../consumers/functions/examples/add.c")),
-            Self::Rust => ("rs", include_str!("../../../../consumers/functions/examples/add.rs")),
+            Self::Js => &[("js", include_str!("../../../../consumers/functions/examples/add.js"))],
+            Self::Ts => &[("ts", include_str!("../../../../consumers/functions/examples/add.ts"))],
+            Self::Py => &[("py", include_str!("../../../../consumers/functions/examples/add.py"))],
+            Self::Go => &[("go", include_str!("../../../../consumers/functions/examples/add.go"))],
+            Self::C => &[("c", include_str!("../../../../consumers/functions/examples/add.c"))],
+            Self::Rust => &[("rs", include_str!("../../../../consumers/functions/examples/add.rs"))],
+            Self::Java => &[
+                ("java", include_str!("../../../../consumers/functions/examples/add.java")),
+                ("pom.xml", include_str!("../../../../consumers/functions/examples/add.pom.xml")),
+            ],
         }
     }
 
@@ -64,6 +70,7 @@ impl Lang {
             Self::Go => Some(format!("GOOS=wasip1 GOARCH=wasm go build -o {name}.wasm {name}.go")),
             Self::C => Some(format!("clang --target=wasm32-wasi -O2 -o {name}.wasm {name}.c")),
             Self::Rust => Some(format!("rustc --target wasm32-wasip1 -O -o {name}.wasm {name}.rs")),
+            Self::Java => Some(format!("mvn -q -f {name}.pom.xml")),
         }
     }
 }
@@ -71,19 +78,20 @@ impl Lang {
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let name = args.name;
-    let (extension, source) = args.lang.starter();
-    let file = args.to.join(format!("{name}.{extension}"));
-    write(&file, &source.replace("add.", &format!("{name}.")))?;
-    let cases = beside(&file, "test");
-    write(&cases, include_str!("starter.test.json"))?;
-    output::line(&file.display().to_string())?;
-    output::line(&cases.display().to_string())?;
+    let file = |ending: &str| args.to.join(format!("{name}.{ending}"));
+    let cases = ("test.json", include_str!("starter.test.json"));
+    let files = args.lang.starter();
+    for (ending, text) in files.iter().chain([&cases]) {
+        let file = file(ending);
+        write(&file, &text.replace("add.", &format!("{name}.")))?;
+        output::line(&file.display().to_string())?;
+    }
     let deployed = match args.lang.compile(name) {
         Some(compile) => {
             eprintln!("compile it:  {compile}");
-            args.to.join(format!("{name}.wasm"))
+            file("wasm")
         }
-        None => file,
+        None => file(files[0].0),
     };
     eprintln!("try it:      factfold functions test {}", deployed.display());
     eprintln!("deploy it:   factfold functions deploy {} --path /{name}", deployed.display());
