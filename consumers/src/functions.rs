@@ -5,13 +5,14 @@
 
 use factfold_schemas::{
     functions::{
-        BindFunction, Command, DeployFunction, Event, Function, FunctionBound, FunctionDeployed,
-        FunctionName, FunctionRemoved, FunctionRolledBack, FunctionScheduled, FunctionTicked,
-        FunctionUnbound, FunctionUnscheduled, INPUT_BYTES_MAX, REVISIONS_KEPT, Rejection, ScheduleField,
-        ScheduleFunction, Start, TickFunction,
+        BindFunction, Command, Configuration, ConfigureFunction, DeployFunction, Event, Function,
+        FunctionBound, FunctionConfigured, FunctionDeployed, FunctionName, FunctionRemoved,
+        FunctionRolledBack, FunctionScheduled, FunctionTicked, FunctionUnbound, FunctionUnscheduled,
+        INPUT_BYTES_MAX, REVISIONS_KEPT, Rejection, ScheduleField, ScheduleFunction, Start, TickFunction,
     },
     topics::Service,
 };
+use factfold_vault::{Unprotected, Vault};
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub struct State {
     schedule: Option<FunctionScheduled>,
     /// How many schedules there were.
     schedules: u32,
+    #[serde(with = "as_json")]
+    configuration: Configuration,
 }
 
 /// The decider of the functions service.
@@ -46,7 +49,7 @@ pub struct FunctionsDecider;
 
 impl Decider for FunctionsDecider {
     const SERVICE: Service = Service::Functions;
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     type Id = FunctionName;
     type State = State;
     type Command = Command;
@@ -55,6 +58,19 @@ impl Decider for FunctionsDecider {
 
     fn aggregate(stream: &str) -> Option<FunctionName> {
         FunctionName::of_stream(stream)
+    }
+
+    fn protect(
+        command: &mut Command,
+        name: FunctionName,
+        vault: &Vault,
+    ) -> Result<(), Unprotected<Rejection>> {
+        match command {
+            Command::ConfigureFunction(command) => {
+                vault.protect_secrets(name, command).map_err(Unprotected::Failed)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn decide(
@@ -76,6 +92,7 @@ impl Decider for FunctionsDecider {
             Command::RollBackFunction(command) => roll_back(function, command.revision),
             Command::RemoveFunction(_) if current.is_none() => Err(Rejection::NoChange),
             Command::RemoveFunction(_) => Ok(remove(function)),
+            Command::ConfigureFunction(command) => configure(function, command),
             Command::BindFunction(command) => bind(function, command, asked),
             Command::UnbindFunction(_) if function.binding.is_none() => Err(Rejection::NoChange),
             Command::UnbindFunction(_) => Ok(Event::FunctionUnbound(FunctionUnbound {}).into()),
@@ -96,6 +113,7 @@ impl Decider for FunctionsDecider {
                 bindings: 0,
                 schedule: None,
                 schedules: 0,
+                configuration: Configuration::default(),
             },
             (None, _) => return None,
         };
@@ -109,6 +127,7 @@ impl Decider for FunctionsDecider {
             }
             Event::FunctionRolledBack(event) => function.current = Some(event.revision),
             Event::FunctionRemoved(_) => function.current = None,
+            Event::FunctionConfigured(event) => function.configuration = event.configuration.clone(),
             Event::FunctionBound(event) => {
                 function.bindings = event.binding;
                 function.binding = Some(event.clone());
@@ -144,6 +163,7 @@ pub fn function(name: FunctionName, entry: &Entry<State>) -> Function {
         revisions: entry.state.revisions.iter().cloned().collect(),
         binding: entry.state.binding.clone(),
         schedule: entry.state.schedule.clone(),
+        configuration: entry.state.configuration.clone(),
     }
 }
 
@@ -168,6 +188,17 @@ fn roll_back(function: &State, revision: u32) -> Result<Events<Event>, Rejection
     // What was removed is put back by this, too: it says which revision.
     function.revision(revision).ok_or(Rejection::RevisionNotFound { revision })?;
     Ok(Event::FunctionRolledBack(FunctionRolledBack { revision }).into())
+}
+
+fn configure(function: &State, command: &ConfigureFunction) -> Result<Events<Event>, Rejection> {
+    if function.current.is_none() {
+        return Err(Rejection::FunctionNotFound);
+    }
+    let configuration = function.configuration.after(command)?;
+    if configuration == function.configuration {
+        return Err(Rejection::NoChange);
+    }
+    Ok(Event::FunctionConfigured(FunctionConfigured { configuration }).into())
 }
 
 fn bind(function: &State, command: &BindFunction, asked: Asked<'_>) -> Result<Events<Event>, Rejection> {

@@ -1,7 +1,11 @@
 //! The rules of functions, one by one.
 
-use factfold_schemas::functions::{
-    Code, Language, Limits, RemoveFunction, RollBackFunction, UnbindFunction, UnscheduleFunction,
+use factfold_schemas::{
+    functions::{
+        Code, ConfigurationField, Language, Limits, RemoveFunction, RollBackFunction, UnbindFunction,
+        UnscheduleFunction,
+    },
+    personal::Personal,
 };
 use serde_json::json;
 
@@ -335,4 +339,62 @@ fn a_state_is_read_as_it_is_kept() {
         let kept = postcard::to_stdvec(&state).expect("plain data");
         assert_eq!(postcard::from_bytes::<State>(&kept), Ok(state));
     }
+}
+
+fn configure(settings: Value, secrets: &[(&str, Option<&str>)]) -> Command {
+    let secrets = secrets.iter().map(|(name, secret)| ((*name).to_owned(), secret.map(Personal::new)));
+    let settings = serde_json::from_value(settings).expect("an object");
+    Command::ConfigureFunction(ConfigureFunction { settings, secrets: secrets.collect() })
+}
+
+fn configured(settings: Value, secrets: Value) -> Event {
+    let configuration = json!({ "settings": settings, "secrets": secrets });
+    let configuration = serde_json::from_value(configuration).expect("a configuration");
+    Event::FunctionConfigured(FunctionConfigured { configuration })
+}
+
+#[test]
+fn what_is_not_named_of_a_configuration_stays() {
+    let deployed = || deployed(1, "a");
+    let first = || configured(json!({ "a": 1, "b": { "deep": null } }), json!({ "KEY": "sealed.v1.x" }));
+    given([deployed()])
+        .when(configure(json!({ "a": 1, "b": { "deep": null } }), &[("KEY", Some("sealed.v1.x"))]))
+        .then([first()]);
+    given([deployed(), first()])
+        .when(configure(json!({ "a": null, "c": [2] }), &[("OTHER", Some("sealed.v1.y"))]))
+        .then([configured(
+            json!({ "b": { "deep": null }, "c": [2] }),
+            json!({ "KEY": "sealed.v1.x", "OTHER": "sealed.v1.y" }),
+        )]);
+    given([deployed(), first()])
+        .when(configure(json!({}), &[("KEY", None)]))
+        .then([configured(json!({ "a": 1, "b": { "deep": null } }), json!({}))]);
+    for nothing in [configure(json!({}), &[]), configure(json!({ "a": 1, "z": null }), &[("NONE", None)])] {
+        given([deployed(), first()]).when(nothing).rejected(Rejection::NoChange);
+    }
+    // Other code is told the same.
+    let redeployed = given([deployed(), first(), self::deployed(2, "b")]);
+    assert_eq!(redeployed.resource::<Function>().configuration.settings.len(), 2);
+    for missing in [vec![], vec![deployed(), removed()]] {
+        given(missing).when(configure(json!({ "a": 1 }), &[])).rejected(Rejection::FunctionNotFound);
+    }
+}
+
+#[test]
+fn what_is_no_configuration_is_refused_by_its_field() {
+    let refused = |command: Command, field, told: &str| {
+        let detail = told.to_owned();
+        given([deployed(1, "a")]).when(command).rejected(Rejection::InvalidConfiguration { field, detail });
+    };
+    use ConfigurationField::{Secrets, Settings};
+    let name = "`a-b` is no name: use up to 64 letters, digits and `_`, not beginning with a digit";
+    refused(configure(json!({ "a-b": 1 }), &[]), Settings, name);
+    refused(configure(json!({}), &[("a-b", None)]), Secrets, name);
+    refused(configure(json!({}), &[("KEY", Some("in the clear"))]), Secrets, "`KEY` is not sealed");
+    let too_much = "a function has at most 50, and 16384 bytes of them together";
+    refused(configure(json!({ "a": "x".repeat(16 * 1024) }), &[]), Settings, too_much);
+    let many: serde_json::Map<_, _> = (0..51).map(|n| (format!("a{n}"), json!(n))).collect();
+    refused(configure(many.into(), &[]), Settings, too_much);
+    let long = format!("sealed.v1.{}", "x".repeat(16 * 1024));
+    refused(configure(json!({}), &[("KEY", Some(&long))]), Secrets, too_much);
 }

@@ -140,7 +140,8 @@ impl Roles {
 
     /// Decides the commands of a service, and reacts to its facts.
     pub async fn add_worker(&mut self, service: Service) -> Result<()> {
-        let vault = if service == Service::Users { Some(self.vault().await?) } else { None };
+        let has_secrets = matches!(service, Service::Users | Service::Functions);
+        let vault = if has_secrets { Some(self.vault().await?) } else { None };
         for Job { name, work } in jobs(service, &self.settings) {
             let settings = worker::Settings { vault: vault.clone(), ..self.settings.worker(&self.instance) };
             let cluster = self.cluster.clone();
@@ -188,8 +189,9 @@ impl Roles {
         if let Some(registry) = &self.registry {
             return Ok(registry.clone());
         }
+        let vault = self.vault().await?;
         let (cluster, settings) = (self.cluster.clone(), self.functions.clone());
-        let opened = tokio::task::spawn_blocking(move || Registry::open(&cluster, &settings)).await?;
+        let opened = tokio::task::spawn_blocking(move || Registry::open(&cluster, &settings, vault)).await?;
         let registry = opened.context("reading which functions there are")?;
         self.registry = Some(registry.clone());
         Ok(registry)

@@ -31,6 +31,15 @@ pub(crate) struct Submitted {
 }
 
 impl Gateway {
+    /// The command as it may be stored: what it says about people, and the secrets of functions, nobody can read.
+    pub(crate) async fn sealed(&self, command: Checked, stream: &StreamId) -> Result<Checked, Problem> {
+        match command.service {
+            Service::Users => self.sealed_for_a_person(command, stream).await,
+            Service::Functions => self.sealed_for_a_function(command, stream).await,
+            Service::Goods | Service::Orders => Ok(command),
+        }
+    }
+
     /// Stores a command about this stream, and waits for its answer as long as the client likes to.
     pub(crate) async fn submit(
         &self,
@@ -38,7 +47,6 @@ impl Gateway {
         command: Checked,
         stream: &StreamId,
     ) -> Result<Submitted, Problem> {
-        // What a command says about people is sealed before it is stored.
         let Checked { service, type_name, value } = self.sealed(command, stream).await?;
         let command_id = write.identity.command_id().to_string();
         let patience = write.prefer.patience();

@@ -57,13 +57,8 @@ impl Projection {
     /// The number of its fold and its tables, 1 or more: raise it when either changes, and the next start builds it anew, beside.
     pub const fn fold(self) -> i32 {
         match self {
-            Self::Goods
-            | Self::Orders
-            | Self::OrderTimeline
-            | Self::SalesByDay
-            | Self::Users
-            | Self::Functions => 1,
-            Self::CommandOutcomes => 2,
+            Self::Goods | Self::Orders | Self::OrderTimeline | Self::SalesByDay | Self::Users => 1,
+            Self::Functions | Self::CommandOutcomes => 2,
         }
     }
 

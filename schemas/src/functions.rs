@@ -3,7 +3,7 @@
 //!
 //! The names of events and of their fields are the storage format: append-only.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,6 +15,7 @@ use crate::{
     codec::Message,
     command::is_plain,
     ids::StreamId,
+    personal::Personal,
     rejection::{Reject, RejectionKind},
     topics::{Service, Topic, TopicKind},
 };
@@ -67,6 +68,10 @@ pub const SCHEMA_BYTES_MAX: usize = 16 * 1024;
 pub const REVISIONS_KEPT: usize = 20;
 /// The most types of events that a binding names.
 pub const TYPES_MAX: usize = 50;
+/// The most settings, and the most secrets, of a function.
+pub const SETTINGS_MAX: usize = 50;
+/// The most bytes of all settings of a function together, as JSON; and of all its secrets, sealed.
+pub const SETTINGS_BYTES_MAX: usize = 16 * 1024;
 /// The most bytes of what a function is given at each tick of its schedule.
 pub const INPUT_BYTES_MAX: usize = 64 * 1024;
 /// What nobody may claim as a path: the gateway's own.
@@ -256,6 +261,8 @@ pub enum Command {
     RollBackFunction(RollBackFunction),
     /// Take the function away.
     RemoveFunction(RemoveFunction),
+    /// Change its settings and its secrets.
+    ConfigureFunction(ConfigureFunction),
     /// Give the function every event of a topic.
     BindFunction(BindFunction),
     /// Give it no more.
@@ -318,6 +325,94 @@ pub struct RollBackFunction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveFunction {}
+
+/// Change the function's settings and its secrets: what its context has besides the call's own. Those that are not named stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigureFunction {
+    /// Settings by their names; `null` takes one away. Names are letters, digits and `_`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))]
+    pub settings: BTreeMap<String, Value>,
+    /// Secrets by their names; `null` takes one away. They are sealed before they are stored, and shown to nobody but the function.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))]
+    pub secrets: BTreeMap<String, Option<Personal>>,
+}
+
+/// What a function's context has besides the call's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Configuration {
+    /// Settings by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, Value>,
+    /// Secrets by their names, each sealed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Personal>,
+}
+
+impl Configuration {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.settings.is_empty() && self.secrets.is_empty()
+    }
+
+    /// What it is after this command.
+    ///
+    /// # Errors
+    /// When a name is none, there is too much, or a secret is not sealed.
+    pub fn after(&self, command: &ConfigureFunction) -> Result<Self, Rejection> {
+        let invalid = |field, detail: String| Rejection::InvalidConfiguration { field, detail };
+        let names = command.settings.keys().map(|name| (ConfigurationField::Settings, name));
+        let names = names.chain(command.secrets.keys().map(|name| (ConfigurationField::Secrets, name)));
+        for (field, name) in names {
+            if !is_setting_name(name) {
+                let name: String = name.chars().take(60).collect();
+                let detail = format!(
+                    "`{name}` is no name: use up to 64 letters, digits and `_`, not beginning with a digit"
+                );
+                return Err(invalid(field, detail));
+            }
+        }
+        let mut after = self.clone();
+        for (name, value) in &command.settings {
+            if value.is_null() {
+                after.settings.remove(name);
+            } else {
+                after.settings.insert(name.clone(), value.clone());
+            }
+        }
+        for (name, secret) in &command.secrets {
+            match secret {
+                None => drop(after.secrets.remove(name)),
+                Some(secret) if secret.is_sealed() => {
+                    drop(after.secrets.insert(name.clone(), secret.clone()))
+                }
+                Some(_) => {
+                    return Err(invalid(ConfigurationField::Secrets, format!("`{name}` is not sealed")));
+                }
+            }
+        }
+        let too_much =
+            format!("a function has at most {SETTINGS_MAX}, and {SETTINGS_BYTES_MAX} bytes of them together");
+        let bytes = |value: Result<String, _>| value.map_or(usize::MAX, |text: String| text.len());
+        let is_too_much = |count, text| count > SETTINGS_MAX || bytes(text) > SETTINGS_BYTES_MAX;
+        if is_too_much(after.settings.len(), serde_json::to_string(&after.settings)) {
+            return Err(invalid(ConfigurationField::Settings, too_much));
+        }
+        if is_too_much(after.secrets.len(), serde_json::to_string(&after.secrets)) {
+            return Err(invalid(ConfigurationField::Secrets, too_much));
+        }
+        Ok(after)
+    }
+}
+
+/// What a setting or a secret can be called, in every language of functions.
+fn is_setting_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
 
 /// From where on a bound function is given events: `beginning`, `now`, or a time of RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -448,6 +543,8 @@ pub enum Event {
     FunctionRolledBack(FunctionRolledBack),
     /// It is gone.
     FunctionRemoved(FunctionRemoved),
+    /// It has other settings or secrets.
+    FunctionConfigured(FunctionConfigured),
     /// It is given the events of a topic.
     FunctionBound(FunctionBound),
     /// It is given no more events.
@@ -498,6 +595,14 @@ pub struct FunctionRolledBack {
 /// It is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionRemoved {}
+
+/// It has other settings or secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FunctionConfigured {
+    /// All that it has now.
+    #[serde(flatten)]
+    pub configuration: Configuration,
+}
 
 /// It is given the events of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -607,6 +712,14 @@ pub enum Rejection {
         /// The topic.
         topic: String,
     },
+    /// A name that is none, too much, or a secret that everybody could read.
+    #[error("the {field} of a function: {detail}")]
+    InvalidConfiguration {
+        /// Which of them.
+        field: ConfigurationField,
+        /// What is wrong.
+        detail: String,
+    },
     /// No such times, or too much is to be said at each of them.
     #[error("the {field} of a schedule: {detail}")]
     InvalidSchedule {
@@ -623,6 +736,17 @@ pub enum Rejection {
         /// By whose clock.
         time_zone: String,
     },
+}
+
+/// A part of a function's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum ConfigurationField {
+    /// What everybody may see.
+    Settings,
+    /// What nobody may see.
+    Secrets,
 }
 
 /// A field of a schedule.
@@ -649,6 +773,7 @@ impl Reject for Rejection {
             | Self::InvalidSchema
             | Self::InvalidTopic { .. }
             | Self::InvalidTypes
+            | Self::InvalidConfiguration { .. }
             | Self::InvalidSchedule { .. } => RejectionKind::Invalid,
             Self::AlreadyBound { .. } | Self::AlreadyScheduled { .. } => RejectionKind::Conflict,
         }
@@ -661,6 +786,7 @@ impl Reject for Rejection {
             Self::InvalidLimits => "/limits",
             Self::InvalidTopic { .. } => "/topic",
             Self::InvalidTypes => "/types",
+            Self::InvalidConfiguration { field, .. } => return Some(format!("/{field}")),
             Self::InvalidSchedule { field, .. } => return Some(format!("/{field}")),
             _ => return None,
         };
@@ -742,6 +868,9 @@ pub struct Function {
     pub binding: Option<FunctionBound>,
     /// When it ticks.
     pub schedule: Option<FunctionScheduled>,
+    /// What its context has besides a call's own. A secret is shown as it is stored, sealed.
+    #[serde(default, skip_serializing_if = "Configuration::is_empty")]
+    pub configuration: Configuration,
 }
 
 impl Function {

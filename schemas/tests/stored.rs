@@ -236,6 +236,12 @@ fn functions_events() -> Vec<functions::Event> {
         }),
         Event::FunctionRolledBack(FunctionRolledBack { revision: 1 }),
         Event::FunctionRemoved(FunctionRemoved {}),
+        Event::FunctionConfigured(FunctionConfigured {
+            configuration: Configuration {
+                settings: [("currency".into(), json!("EUR")), ("rates".into(), json!({ "GBP": 1.2 }))].into(),
+                secrets: [("TOKEN".into(), Personal::new("sealed.v1.Z29sZGVu"))].into(),
+            },
+        }),
         Event::FunctionBound(FunctionBound {
             binding: 1,
             topic: "orders.events".into(),

@@ -1,12 +1,16 @@
 //! Functions over HTTP: written, deployed, called, put back, removed; and what cannot run is refused, or stopped.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use factfold_producers::access::Role;
 use factfold_registry::{Registry, Settings};
+use factfold_vault::Vault;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -223,6 +227,55 @@ async fn hostile_functions_are_stopped_and_neighbours_are_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_told_to_its_function_and_to_nobody_else() {
+    let system = System::start().await;
+    let developer = system.client(&[Role::Developer]);
+    let source = "export default (input, { settings, secrets }) => \
+                  ({ in: settings.currency, known: secrets.TOKEN === 'hush-hush', secrets: Object.keys(secrets) })";
+    deploy(&developer, "pays", javascript(source)).await;
+    let told = async || developer.post("/fn/pays", json!({})).await.expect(200).body;
+    assert_eq!(told().await, json!({ "known": false, "secrets": [] }));
+
+    let path = "/v1/functions/pays/configuration";
+    let body = json!({ "settings": { "currency": "EUR" }, "secrets": { "TOKEN": "hush-hush" } });
+    let changed = developer.patch(path, body.clone()).await.expect(200);
+    assert!(!changed.body.to_string().contains("hush"), "{}", changed.body);
+    assert_eq!(told().await, json!({ "in": "EUR", "known": true, "secrets": ["TOKEN"] }));
+    // The same once more changes nothing, sealed as it is.
+    let again = developer.patch(path, body).await.expect(200);
+    assert_eq!(again.body["version"], changed.body["version"]);
+    let shown = developer.get("/v1/functions/pays").await.expect(200).body;
+    assert_eq!(shown["configuration"], changed.body["configuration"]);
+    assert_eq!(shown["configuration"]["settings"], json!({ "currency": "EUR" }));
+
+    // Sealed for one function it says nothing to another.
+    let sealed = shown["configuration"]["secrets"]["TOKEN"].clone();
+    deploy(&developer, "thief", javascript(source)).await;
+    let stolen = json!({ "secrets": { "TOKEN": sealed } });
+    developer.patch("/v1/functions/thief/configuration", stolen).await.expect(200);
+    let told_thief = developer.post("/fn/thief", json!({})).await.expect(200).body;
+    assert_eq!(told_thief, json!({ "known": false, "secrets": [] }));
+
+    // By the other door it is sealed as well.
+    let event = json!({ "specversion": "1.0", "id": "1", "source": "/tests", "type": "ConfigureFunction",
+        "subject": "function-pays", "data": { "secrets": { "SECOND": "hush-hush" } } });
+    developer.send(event).await.expect(202);
+    let deadline = Instant::now() + PATIENCE;
+    while told().await["secrets"] != json!(["SECOND", "TOKEN"]) {
+        assert!(Instant::now() < deadline, "the second secret never came");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let history = developer.get("/v1/streams/function-pays/events").await.expect(200).body.to_string();
+    assert!(history.contains("SECOND") && !history.contains("hush-hush"), "{history}");
+
+    let wrong = json!({ "settings": { "a b": 1 } });
+    developer.patch(path, wrong).await.expect_problem(422, "invalid-configuration");
+    developer.patch(path, json!({ "secrets": { "TOKEN": null } })).await.expect(200);
+    assert_eq!(told().await["secrets"], json!(["SECOND"]));
+    system.stop_proved().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_more_calls_run_at_once_than_may() {
     let system = System::start().await;
     let developer = system.client(&[Role::Developer]);
@@ -273,7 +326,8 @@ async fn what_a_function_says_is_kept_and_every_process_knows_of_it() {
     };
     deploy(&developer, "add", javascript(ADD)).await;
     let cluster = system.world.cluster.clone();
-    let other = tokio::task::spawn_blocking(move || Registry::open(&cluster, &settings)).await;
+    let vault = Arc::new(Vault::in_memory().expect("a vault"));
+    let other = tokio::task::spawn_blocking(move || Registry::open(&cluster, &settings, vault)).await;
     let other = other.expect("no panic").expect("a registry");
     let name = "add".parse().expect("a name");
     assert!(other.catalogue().come_to(name, 1, PATIENCE).await);

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     OpenError, Refused, Settings,
     calling::{fits, validator},
+    configuration::without,
     engine::{Engine, Loaded, Reason, Warm},
     logs::Level,
 };
@@ -113,7 +114,7 @@ impl OnTheBench {
         if let Err(misfits) = fits(self.input.as_ref(), input) {
             return Tried { result: Err(TryError::Input(misfits)), console: Vec::new() };
         }
-        let outcome = self.loaded.call(&input.to_string(), &context.to_string()).await;
+        let outcome = self.loaded.call(&input.to_string(), &without(context).to_string()).await;
         let parsed = outcome.result.and_then(|output| {
             serde_json::from_str(&output)
                 .map_err(|error| Reason::Stopped(format!("its output is not JSON: {error}")))

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     CodeError, Registry,
+    configuration::Configured,
     engine::{Loaded, Outcome, Reason, Warm},
     logs::{Level, Line},
 };
@@ -101,7 +102,7 @@ impl Registry {
             ready.slots.try_acquire().map_err(|_| CallError::Busy(ready.deployed.limits.calls_max))?;
         fits(ready.input.as_ref(), input).map_err(CallError::Input)?;
         let began = Instant::now();
-        let context = context(deployed).to_string();
+        let context = Configured::of(&function, &self.0.vault).before(&context(deployed).to_string());
         let outcome = ready.loaded.call(&input.to_string(), &context).await;
         let labels = [("function", name.to_string()), ("result", result(&outcome).to_owned())];
         metrics::histogram!("factfold_function_call_seconds", &labels).record(began.elapsed());
@@ -192,12 +193,13 @@ pub struct Given {
     registry: Registry,
     name: FunctionName,
     warm: Option<(u32, Warm)>,
+    configured: Option<Configured>,
 }
 
 impl Registry {
     /// This function, for whoever gives it events.
     pub fn given(&self, name: FunctionName) -> Given {
-        Given { registry: self.clone(), name, warm: None }
+        Given { registry: self.clone(), name, warm: None, configured: None }
     }
 }
 
@@ -213,8 +215,14 @@ impl Given {
             let ready = self.registry.ready(self.name, deployed).await?;
             self.warm = Some((deployed.revision, ready.loaded.keep()));
         }
+        let vault = &self.registry.0.vault;
+        if self.configured.as_ref().is_some_and(|configured| !configured.is_of(&function)) {
+            self.configured = None;
+        }
+        let configured = self.configured.get_or_insert_with(|| Configured::of(&function, vault));
+        let context = configured.before(context);
         let Some((revision, warm)) = &mut self.warm else { unreachable!("it was just put there") };
-        let (revision, outcome) = (*revision, warm.call(event, context).await);
+        let (revision, outcome) = (*revision, warm.call(event, &context).await);
         if outcome.result.is_err() {
             // Whatever it was doing, the next event finds nothing of it.
             self.warm = None;

@@ -134,7 +134,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use factfold_schemas::functions::{Code, FunctionDeployed, Language, Limits};
+    use factfold_schemas::functions::{Code, Configuration, FunctionDeployed, Language, Limits};
 
     use super::*;
 
@@ -159,6 +159,7 @@ mod tests {
             revisions: vec![deployed],
             binding: None,
             schedule: None,
+            configuration: Configuration::default(),
         }
     }
 

@@ -11,6 +11,7 @@ mod bench;
 mod calling;
 mod catalogue;
 mod code;
+mod configuration;
 mod engine;
 mod following;
 mod logs;
@@ -21,6 +22,7 @@ use factfold_schemas::{
     functions::{Code, Language, Limits},
     kafka::Cluster,
 };
+use factfold_vault::Vault;
 use rdkafka::error::KafkaError;
 
 pub use self::{
@@ -56,6 +58,7 @@ struct Parts {
     logs: Arc<Logs>,
     engine: Engine,
     calls: Calls,
+    vault: Arc<Vault>,
     // Its thread ends with the registry.
     _follower: Follower,
 }
@@ -84,18 +87,19 @@ impl Registry {
     /// Whether this build runs functions, and does not only know them.
     pub const RUNS: bool = cfg!(feature = "sandbox");
 
-    /// Reads what there is, then goes on by a thread of its own. Blocks until it is up to date.
+    /// Reads what there is, then goes on by a thread of its own. Blocks until it is up to date. The vault opens the functions'
+    /// secrets.
     ///
     /// # Errors
     /// When Kafka cannot be reached or a topic is missing, or the sandbox cannot be set up.
-    pub fn open(cluster: &Cluster, settings: &Settings) -> Result<Self, OpenError> {
+    pub fn open(cluster: &Cluster, settings: &Settings, vault: Arc<Vault>) -> Result<Self, OpenError> {
         let engine = Engine::open(settings)?;
         let catalogue = Arc::<Catalogue>::default();
         let code = Arc::new(CodeStore::open(cluster)?);
         let logs = Arc::new(Logs::open(cluster)?);
         let follower = Follower::start(cluster, catalogue.clone(), code.clone(), logs.clone())?;
         let calls = Calls::new(settings.calls_max);
-        Ok(Self(Arc::new(Parts { catalogue, code, logs, engine, calls, _follower: follower })))
+        Ok(Self(Arc::new(Parts { catalogue, code, logs, engine, calls, vault, _follower: follower })))
     }
 
     /// The functions that there are.

@@ -239,7 +239,11 @@ impl Gateway {
     }
 
     /// A checked command, with what it says about a person sealed. Whoever has no key is nobody.
-    pub(crate) async fn sealed(&self, command: Checked, stream: &StreamId) -> Result<Checked, Problem> {
+    pub(crate) async fn sealed_for_a_person(
+        &self,
+        command: Checked,
+        stream: &StreamId,
+    ) -> Result<Checked, Problem> {
         let is_personal = users::Command::PERSONAL.contains(&command.type_name);
         let Some(subject) = UserId::of_stream(stream.as_str()).filter(|_| is_personal) else {
             return Ok(command);

@@ -3,6 +3,7 @@
 //! It must never run anything that is no deployed function, and never wait for one without a bound.
 
 mod calling;
+mod configuring;
 mod deploying;
 
 use factfold_registry::Registry;

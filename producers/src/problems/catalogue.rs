@@ -76,6 +76,7 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("invalid-topic", 422, "Not a topic that functions can be bound to", "A topic of events, as orders.events."),
     entry("invalid-types", 422, "The types do not fit", "At most 50, each with 1 to 100 characters."),
     entry("already-bound", 409, "The function is bound already", "Unbind it first."),
+    entry("invalid-configuration", 422, "No configuration", "Names of up to 64 letters, digits and `_`; at most 50 settings and 50 secrets, and 16 KiB of each."),
     entry("invalid-schedule", 422, "No schedule", "Five fields of cron as `0 6 * * *`, a name of the IANA time zone database, an input of at most 64 KiB."),
     entry("already-scheduled", 409, "The function is scheduled already", "Unschedule it first."),
 

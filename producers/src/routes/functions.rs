@@ -71,6 +71,17 @@ pub(super) async fn remove(
     change(&gateway, &write, &text, "RemoveFunction", body).await
 }
 
+/// `PATCH /v1/functions/{name}/configuration`
+pub(super) async fn configure(
+    State(gateway): State<Gateway>,
+    write: Write,
+    PathText(text): PathText,
+    request: Request,
+) -> Answer {
+    let body = gateway.json(request, &[JSON]).await?;
+    change(&gateway, &write, &text, "ConfigureFunction", body).await
+}
+
 /// `PUT /v1/functions/{name}/binding`
 pub(super) async fn bind(
     State(gateway): State<Gateway>,

@@ -79,6 +79,7 @@ fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
         Operation::DeployFunction => (on(method, functions::deploy), functions::described::deploy),
         Operation::RollBackFunction => (on(method, functions::roll_back), functions::described::roll_back),
         Operation::RemoveFunction => (on(method, functions::remove), functions::described::remove),
+        Operation::ConfigureFunction => (on(method, functions::configure), functions::described::configure),
         Operation::BindFunction => (on(method, functions::bind), functions::described::bind),
         Operation::UnbindFunction => (on(method, functions::unbind), functions::described::unbind),
         Operation::ScheduleFunction => (on(method, functions::schedule), functions::described::schedule),

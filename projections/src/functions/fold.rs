@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 
 use factfold_schemas::{
     codec::Named as _,
-    functions::{Event, Function, FunctionDeployed, FunctionName, REVISIONS_KEPT},
+    functions::{Configuration, Event, Function, FunctionDeployed, FunctionName, REVISIONS_KEPT},
     position::Position,
     record::Recorded,
 };
@@ -88,6 +88,7 @@ fn fold(rows: &mut Rows, event: &Recorded<Event>) -> Result<(), Contradiction> {
             function.revision = Some(back.revision);
         }
         Event::FunctionRemoved(_) => function.revision = None,
+        Event::FunctionConfigured(event) => function.configuration = event.configuration.clone(),
         Event::FunctionBound(bound) => function.binding = Some(bound.clone()),
         Event::FunctionUnbound(_) => function.binding = None,
         Event::FunctionScheduled(scheduled) => function.schedule = Some(scheduled.clone()),
@@ -113,6 +114,7 @@ fn new_function(name: FunctionName, event: &Recorded<Event>) -> Function {
         revisions: Vec::new(),
         binding: None,
         schedule: None,
+        configuration: Configuration::default(),
     }
 }
 
@@ -196,6 +198,7 @@ mod tests {
             revisions: vec![revision(1), revision(2)],
             binding: Some(binding(1)),
             schedule: None,
+            configuration: Configuration::default(),
         };
         let (function, deployed) = folded(events).expect("a sound history");
         assert_eq!(function, expected);

@@ -1,7 +1,8 @@
 //! Questions to the read model `functions`.
 
 use factfold_schemas::functions::{
-    Code, Function, FunctionBound, FunctionDeployed, FunctionName, FunctionScheduled, Limits, REVISIONS_KEPT,
+    Code, Configuration, Function, FunctionBound, FunctionDeployed, FunctionName, FunctionScheduled, Limits,
+    REVISIONS_KEPT,
 };
 use sqlx::{PgExecutor, Row, postgres::PgRow, types::Json};
 
@@ -24,7 +25,7 @@ macro_rules! with_revisions {
         concat!(
             "SELECT f.name, f.version, f.created_at, f.updated_at, f.revision AS current_revision,
                     f.binding, f.bound_topic, f.bound_types, f.bound_from,
-                    f.schedule, f.cron, f.time_zone, f.tick_input, f.next_tick,
+                    f.schedule, f.cron, f.time_zone, f.tick_input, f.next_tick, f.settings, f.secrets,
                     r.revision, r.language, r.code_sha256, r.code_bytes, r.path, r.public,
                     r.time_ms, r.memory_bytes, r.output_bytes, r.calls_max, r.input_schema, r.output_schema
              FROM (",
@@ -104,6 +105,10 @@ fn function(name: FunctionName, row: &PgRow) -> Result<Function, sqlx::Error> {
         revisions: vec![revision(row)?],
         binding: binding(row)?,
         schedule: schedule(row)?,
+        configuration: Configuration {
+            settings: row.try_get::<Json<_>, _>("settings")?.0,
+            secrets: row.try_get::<Json<_>, _>("secrets")?.0,
+        },
     })
 }
 

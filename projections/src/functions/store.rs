@@ -4,7 +4,7 @@ use factfold_schemas::{
     functions::{Function, FunctionBound, FunctionDeployed},
     nul,
 };
-use serde_json::Value;
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::fold::{Deployed, Rows};
@@ -45,6 +45,8 @@ pub(super) async fn functions(connection: &mut PgConnection, rows: &Rows) -> Res
         .column("time_zone", |function| Some(Text(&function.schedule.as_ref()?.time_zone)))
         .column("tick_input", |function| Some(json(&function.schedule.as_ref()?.input)))
         .column("next_tick", |function| function.schedule.as_ref()?.next)
+        .column("settings", |function| Some(json(&function.configuration.settings)))
+        .column("secrets", |function| Some(json(&function.configuration.secrets)))
         .upsert(connection, |_| false)
         .await?;
     Table::of("function_revisions", &rows.deployed)
@@ -76,6 +78,7 @@ fn types(bound: &FunctionBound) -> Jsonb {
 }
 
 /// As it was given: JSONB would write its numbers in another way, and sort its fields.
-fn json(value: &Value) -> Json {
-    Json(nul::replaced_in_json(value.to_string()))
+fn json(value: &impl Serialize) -> Json {
+    let json = serde_json::to_string(value).expect("what is folded is plain data");
+    Json(nul::replaced_in_json(json))
 }

@@ -22,7 +22,9 @@ CREATE TABLE functions (
     cron         TEXT,
     time_zone    TEXT,
     tick_input   JSON,
-    next_tick    TIMESTAMPTZ
+    next_tick    TIMESTAMPTZ,
+    settings     JSON NOT NULL,
+    secrets      JSON NOT NULL
 );
 
 COMMENT ON TABLE functions IS 'Which functions there are: one row for each name, also for those that were removed, with the revision that answers.';
@@ -49,6 +51,8 @@ COMMENT ON COLUMN functions.cron IS 'When it ticks: minute, hour, day of the mon
 COMMENT ON COLUMN functions.time_zone IS 'By whose clock, as the IANA time zone database calls it.';
 COMMENT ON COLUMN functions.tick_input IS 'What each tick says, as it was given.';
 COMMENT ON COLUMN functions.next_tick IS 'When it ticks next; null where it does not any more.';
+COMMENT ON COLUMN functions.settings IS 'Its settings by their names, as they were given.';
+COMMENT ON COLUMN functions.secrets IS 'Its secrets by their names, each sealed.';
 
 CREATE TABLE function_revisions (
     name          TEXT COLLATE "C" NOT NULL,

@@ -3,10 +3,11 @@
 use factfold_projections::{FunctionFilter, PageRequest, Projection, ReadSide, verify};
 use factfold_schemas::{
     functions::{
-        Code, Event, Function, FunctionBound, FunctionDeployed, FunctionName, FunctionRemoved,
-        FunctionRolledBack, FunctionScheduled, FunctionTicked, FunctionUnbound, FunctionUnscheduled,
-        Language, Limits, REVISIONS_KEPT,
+        Code, Configuration, Event, Function, FunctionBound, FunctionConfigured, FunctionDeployed,
+        FunctionName, FunctionRemoved, FunctionRolledBack, FunctionScheduled, FunctionTicked,
+        FunctionUnbound, FunctionUnscheduled, Language, Limits, REVISIONS_KEPT,
     },
+    personal::Personal,
     position::Position,
     record::Recorded,
     topics::Service,
@@ -34,8 +35,14 @@ async fn a_function_is_shown_as_it_was_deployed() {
     let from = Some("2026-11-26T17:00:00.123Z".parse::<Timestamp>().expect("a time"));
     let bound = FunctionBound { binding: 1, topic: "orders.events".to_owned(), types, from };
     let to_all = FunctionBound { binding: 2, types: Vec::new(), from: None, ..bound.clone() };
-    let version = revisions.len() as u64;
+    let version = revisions.len() as u64 + 1;
     let back = Event::FunctionRolledBack(FunctionRolledBack { revision: 4 });
+    let configuration = Configuration {
+        settings: [("schema".to_owned(), schema.clone())].into(),
+        secrets: [("KEY".to_owned(), Personal::new("sealed.v1.x"))].into(),
+    };
+    let told = Event::FunctionConfigured(FunctionConfigured { configuration: configuration.clone() });
+    world.decide_function(add, version, [told]).await;
     let last = world.decide_function(add, version + 1, [back, Event::FunctionBound(bound.clone())]).await;
     world.see(&reads, Projection::Functions, last).await;
 
@@ -48,6 +55,7 @@ async fn a_function_is_shown_as_it_was_deployed() {
         revisions: revisions.split_off(2),
         binding: Some(bound),
         schedule: None,
+        configuration,
     };
     let shown = || async { reads.function(add).await.expect("Postgres").expect("the function") };
     assert_eq!(shown().await, expected);

@@ -3,12 +3,13 @@
 
 use factfold_schemas::{
     email::NormalEmail,
+    functions::{ConfigureFunction, FunctionName},
     ids::UserId,
     personal::Personal,
     users::{Command, NAME_CHARS_MAX, Rejection, Status},
 };
 
-use crate::{Vault, VaultError};
+use crate::{Opened, Vault, VaultError};
 
 /// Why a command is not sealed.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,31 @@ impl From<VaultError> for Unprotected<Rejection> {
 }
 
 impl Vault {
+    /// Seals the secrets of this function. What is sealed already stays as it is.
+    ///
+    /// # Errors
+    /// When no key can be had. Then some of it may be sealed.
+    pub fn protect_secrets(
+        &self,
+        function: FunctionName,
+        command: &mut ConfigureFunction,
+    ) -> Result<(), VaultError> {
+        for (name, secret) in &mut command.secrets {
+            if let Some(secret) = secret.as_mut().filter(|secret| !secret.is_sealed()) {
+                *secret = self.seal(self.secrets.keeper(), &secret_field(function, name), secret)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the secret of this name says to this function; nothing when it was sealed elsewhere, or for another.
+    pub fn open_secret(&self, function: FunctionName, name: &str, secret: &Personal) -> Option<String> {
+        match self.open_text(self.secrets.keeper(), &secret_field(function, name), secret) {
+            Opened::Text(text) => Some(text),
+            Opened::Erased | Opened::Unreadable => None,
+        }
+    }
+
     /// Seals what this command says about its user. What is sealed already stays as it is.
     ///
     /// # Errors
@@ -79,6 +105,11 @@ impl Vault {
         }
         Ok(())
     }
+}
+
+/// Where a secret belongs: moved to another function, or another name, it cannot be opened.
+fn secret_field(function: FunctionName, name: &str) -> String {
+    format!("{}/{name}", function.stream())
 }
 
 #[cfg(test)]

@@ -88,6 +88,11 @@ impl Secrets {
         UserId::new(Uuid::new_v8(first_half(&mac)))
     }
 
+    /// Under whose key the secrets of functions are sealed: nobody's, so they outlive whoever deployed them.
+    pub(crate) fn keeper(&self) -> UserId {
+        UserId::new(Uuid::new_v8(first_half(&self.0.pseudonyms.mac("functions", b""))))
+    }
+
     /// See [`crate::Vault::salt`].
     pub(crate) fn salt(&self, name: &str) -> [u8; 16] {
         first_half(&self.0.pseudonyms.mac("salt", name.as_bytes()))

@@ -4,6 +4,7 @@
 mod api;
 mod binding;
 mod calling;
+mod configure;
 mod deploying;
 mod logs;
 mod schedule;
@@ -46,6 +47,7 @@ enum Command {
     Versions(Within<Asking<Versions>>),
     Rollback(Within<Asking<Rollback>>),
     Call(Within<Asking<calling::Args>>),
+    Configure(Within<Asking<configure::Args>>),
     Bind(Within<Asking<binding::Args>>),
     Unbind(Within<Asking<Unbind>>),
     Schedule(Within<Asking<schedule::Args>>),
@@ -193,6 +195,10 @@ pub(super) async fn run(args: Args, before: Option<PathBuf>) -> Result<ExitCode,
         Command::Call(within) => {
             let (args, api) = within.connect(before)?;
             calling::run(args, &api).await
+        }
+        Command::Configure(within) => {
+            let (args, api) = within.connect(before)?;
+            configure::run(args, &api).await
         }
         Command::Bind(within) => {
             let (args, api) = within.connect(before)?;

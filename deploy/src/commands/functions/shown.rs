@@ -87,6 +87,12 @@ pub(super) fn show(function: &Function) -> anyhow::Result<()> {
         line("ticks", &format!("{cron} in {time_zone}{says} (schedule {schedule})"))?;
         line("next tick", &next.map_or("none".to_owned(), |time| time.to_string()))?;
     }
+    for (name, value) in &function.configuration.settings {
+        line("setting", &format!("{name} = {value}"))?;
+    }
+    for name in function.configuration.secrets.keys() {
+        line("secret", name)?;
+    }
     line("changed", &function.updated_at.to_string())
 }
 

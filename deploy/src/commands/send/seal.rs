@@ -1,10 +1,11 @@
-//! What a command says about a person is sealed before it is stored, as a gateway does it.
+//! What a command says about a person, and the secrets of a function, are sealed before it is stored, as a gateway does it.
 
 use std::{cell::OnceCell, path::PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use factfold_schemas::{
     codec::{decode_command, encode},
+    functions::{self, FunctionName},
     ids::UserId,
     kafka::Cluster,
     users,
@@ -29,6 +30,9 @@ impl Seal {
 
     /// The command as it may be stored.
     pub(super) fn apply(&self, command: Checked) -> Result<Checked, Failure> {
+        if let Some(sealed) = self.secrets_sealed(&command)? {
+            return Ok(Checked { value: sealed, ..command });
+        }
         let is_personal = users::Command::PERSONAL.contains(&command.type_name.as_str());
         let subject = UserId::of_stream(command.stream.as_str()).filter(|_| is_personal);
         let Some(subject) = subject else { return Ok(command) };
@@ -40,6 +44,16 @@ impl Seal {
             decode_command(&command.type_name, &command.value).map_err(anyhow::Error::from)?;
         vault.protect(subject, &mut message).map_err(|error| anyhow!("{}: {error}", command.type_name))?;
         Ok(Checked { value: encode(&message), ..command })
+    }
+
+    /// The command with its secrets sealed, where it is one that has them.
+    fn secrets_sealed(&self, command: &Checked) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(name) = FunctionName::of_stream(command.stream.as_str()) else { return Ok(None) };
+        let decoded = decode_command(&command.type_name, &command.value).map_err(anyhow::Error::from)?;
+        let functions::Command::ConfigureFunction(mut configure) = decoded else { return Ok(None) };
+        let sealed = self.vault()?.protect_secrets(name, &mut configure);
+        sealed.map_err(|error| anyhow!("{}: {error}", command.type_name))?;
+        Ok(Some(encode(&functions::Command::ConfigureFunction(configure))))
     }
 
     fn vault(&self) -> Result<&Vault, Failure> {

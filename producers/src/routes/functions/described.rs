@@ -1,9 +1,11 @@
 //! What the routes of functions say about themselves.
 
 use factfold_schemas::functions::{
-    BindFunction, Code, Function, FunctionBound, FunctionDeployed, FunctionName, FunctionScheduled, Language,
-    Limits, RemoveFunction, RollBackFunction, ScheduleFunction, UnbindFunction, UnscheduleFunction,
+    BindFunction, Code, Configuration, ConfigureFunction, Function, FunctionBound, FunctionDeployed,
+    FunctionName, FunctionScheduled, Language, Limits, RemoveFunction, RollBackFunction, ScheduleFunction,
+    UnbindFunction, UnscheduleFunction,
 };
+use factfold_schemas::personal::Personal;
 use serde_json::{Value, json};
 
 use super::{ListParameters, LogLine, LogParameters, SourceParameters};
@@ -60,6 +62,7 @@ fn add(version: u64, revisions: u32, binding: Option<FunctionBound>) -> Function
         revisions: (1..=revisions).map(|revision| deployed(revision, ADD)).collect(),
         binding,
         schedule: None,
+        configuration: Configuration::default(),
     }
 }
 
@@ -136,6 +139,27 @@ pub(in crate::routes) fn remove(components: &mut Components) -> Description {
         .changes(components.of::<Function>())
         .example(
             Example::of("add").path("name", "add").answer(Function { revision: None, ..add(6, 2, None) }),
+        )
+}
+
+pub(in crate::routes) fn configure(components: &mut Components) -> Description {
+    let configuration = Configuration {
+        settings: [("currency".to_owned(), json!("EUR"))].into(),
+        secrets: [("TOKEN".to_owned(), Personal::new("sealed.v1.…"))].into(),
+    };
+    about(Description::write("Change the settings and the secrets of a function", components))
+        .detail(
+            "Its context has them as `settings` and `secrets`, from the next call or event on. What is not named stays, and \
+             `null` takes one away. Secrets are sealed before they are stored: nobody is shown them any more.",
+        )
+        .body(components.of::<ConfigureFunction>())
+        .changes(components.of::<Function>())
+        .refused(&["invalid-configuration"])
+        .example(
+            Example::of("A currency, and a token")
+                .path("name", "add")
+                .body(json!({ "settings": { "currency": "EUR" }, "secrets": { "TOKEN": "hush" } }))
+                .answer(Function { configuration, ..add(4, 2, None) }),
         )
 }
 
