@@ -27,9 +27,9 @@ use crate::{
 pub struct State {
     /// The revision that answers; none once it was removed.
     current: Option<u32>,
-    /// The last ones, the newest last: what it can be put back to.
+    /// The last ones, the newest last: what it can be put back to. In boxes, since the vector has room for 64 of what it holds.
     #[serde(with = "as_json")]
-    revisions: imbl::Vector<FunctionDeployed>,
+    revisions: imbl::Vector<Box<FunctionDeployed>>,
     #[serde(with = "as_json")]
     binding: Option<FunctionBound>,
     /// How many bindings there were.
@@ -120,7 +120,7 @@ impl Decider for FunctionsDecider {
         match event {
             Event::FunctionDeployed(event) => {
                 function.current = Some(event.revision);
-                function.revisions.push_back(event.clone());
+                function.revisions.push_back(Box::new(event.clone()));
                 if function.revisions.len() > REVISIONS_KEPT {
                     function.revisions.pop_front();
                 }
@@ -160,7 +160,7 @@ pub fn function(name: FunctionName, entry: &Entry<State>) -> Function {
         created_at: entry.created_at,
         updated_at: entry.updated_at,
         revision: entry.state.current,
-        revisions: entry.state.revisions.iter().cloned().collect(),
+        revisions: entry.state.revisions.iter().map(|deployed| (**deployed).clone()).collect(),
         binding: entry.state.binding.clone(),
         schedule: entry.state.schedule.clone(),
         configuration: entry.state.configuration.clone(),
@@ -275,7 +275,7 @@ fn on_the_clock(time: Timestamp) -> Timestamp {
 
 impl State {
     fn revision(&self, revision: u32) -> Option<&FunctionDeployed> {
-        self.revisions.iter().find(|deployed| deployed.revision == revision)
+        self.revisions.iter().map(|deployed| &**deployed).find(|deployed| deployed.revision == revision)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     email::NormalEmail,
     functions, goods,
     money::Currency,
-    nul, orders, record,
+    nul, orders, record, strangers,
     topics::Service,
     users,
 };
@@ -24,9 +24,18 @@ const MISFITS_MAX: usize = 100;
 /// How large a compiled pattern of somebody else's schema may be, in bytes.
 const PATTERN_BYTES_MAX: usize = 256 * 1024;
 
+/// How much work it may be to look whether a value fits somebody else's schema: some half a second.
+const WORK_MAX: u64 = 10_000_000;
+/// How much work it may be to say what does not fit: an error is a hundred times as dear as a look.
+const MISFIT_WORK_MAX: u64 = 100_000;
+
 /// A compiled schema.
 #[derive(Debug)]
-pub struct Validator(jsonschema::Validator);
+pub struct Validator {
+    compiled: jsonschema::Validator,
+    /// How many parts it has, if it is somebody else's.
+    parts: Option<u32>,
+}
 
 impl Validator {
     /// The validator of any type that has a schema.
@@ -51,11 +60,12 @@ impl Validator {
             .should_validate_formats(true)
             .with_format("iso-4217", |text: &str| text.parse::<Currency>().is_ok())
             .with_format("email", |text: &str| NormalEmail::parse(text).is_ok());
-        Self(options.build(schema).expect("a schema that was generated from a type"))
+        let compiled = options.build(schema).expect("a schema that was generated from a type");
+        Self { compiled, parts: None }
     }
 
-    /// The validator of a schema that somebody gave us: it reaches for nothing outside of itself, and its patterns are matched
-    /// in linear time.
+    /// The validator of a schema that somebody gave us: it reaches for nothing outside of itself, its patterns are matched in
+    /// linear time, and what it costs is bounded ([`strangers::parts`]).
     ///
     /// # Errors
     /// What is wrong with it.
@@ -63,12 +73,25 @@ impl Validator {
         let patterns =
             PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
         let options = jsonschema::options().with_pattern_options(patterns);
-        options.build(schema).map(Self).map_err(|error| error.to_string())
+        let parts = Some(strangers::parts(schema)?);
+        let compiled = options.build(schema).map_err(|error| error.to_string())?;
+        Ok(Self { compiled, parts })
     }
 
     /// Everything that is wrong with this value; empty when it fits.
     pub fn misfits(&self, value: &Value) -> Vec<Misfit> {
-        let mut misfits = Misfit::all(&self.0.iter_errors(value).take(MISFITS_MAX).collect::<Vec<_>>());
+        if let Some(parts) = self.parts {
+            let work = u64::from(parts) * strangers::size(value);
+            let whole = |detail: &str| vec![Misfit::new("", detail)];
+            if work > WORK_MAX {
+                return whole("it is too large to be compared with so large a schema");
+            }
+            if work > MISFIT_WORK_MAX && !self.compiled.is_valid(value) {
+                return whole("it does not fit, and is too large to say where");
+            }
+        }
+        let mut misfits =
+            Misfit::all(&self.compiled.iter_errors(value).take(MISFITS_MAX).collect::<Vec<_>>());
         misfits.extend(nul::misfits(value));
         misfits
     }

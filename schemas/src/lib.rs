@@ -27,6 +27,7 @@ pub mod personal;
 pub mod position;
 pub mod record;
 pub mod rejection;
+mod strangers;
 pub mod timer;
 pub mod topics;
 pub mod users;

@@ -27,8 +27,9 @@ use crate::{
 /// How long a new function may wait for an instance to be tried in, apart from its own time.
 const TURN_TIME: Duration = Duration::from_secs(10);
 
-/// How long a new function may take to start, at least: whether it is taken must not depend on how busy the machine is.
-const START_TIME: Duration = Duration::from_secs(10);
+/// How long a new function may take to start, at least, in milliseconds: whether it is taken must not depend on how busy the machine
+/// is.
+const START_MS: u32 = 10_000;
 
 /// Where things are, and how much may run.
 #[derive(Debug, Clone)]
@@ -114,7 +115,8 @@ impl Sandbox {
                     what: "as many instances as may are busy: try again when fewer functions run".to_owned(),
                 })
             })?;
-            let time = Duration::from_millis(limits.time_ms.into()).max(START_TIME);
+            let limits = Limits { time_ms: limits.time_ms.max(START_MS), ..limits };
+            let time = Duration::from_millis(limits.time_ms.into());
             let confines = Confines::new(limits, Instant::now() + time);
             let (ready, source) = (ready.clone(), Arc::clone(source));
             let start = async move {

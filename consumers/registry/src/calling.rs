@@ -11,7 +11,7 @@ use factfold_schemas::{
     json::{Misfit, Validator},
 };
 use jiff::Timestamp;
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 use serde_json::{Value, value::RawValue};
 use tokio::sync::Semaphore;
 
@@ -24,8 +24,12 @@ use crate::{
 
 /// How long a call waits until its function is loaded.
 const LOAD_TIME: Duration = Duration::from_secs(20);
-/// How many loaded functions are kept.
+/// How many loaded functions are kept, about.
 const LOADED_MAX: usize = 10_000;
+/// How much memory they may take, in bytes.
+const LOADED_BYTES: u64 = 256 << 20;
+/// What one takes besides its code, about.
+const READY_BYTES: u64 = 4 << 10;
 
 /// Why a call gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +62,7 @@ pub enum CallError {
 
 /// What is loaded, and what runs.
 pub(crate) struct Calls {
-    loaded: Cache<(FunctionName, u32), Arc<Ready>>,
+    loaded: Cache<(FunctionName, u32), Arc<Ready>, Bytes>,
     calls_max: u32,
     slots: Arc<Semaphore>,
 }
@@ -72,10 +76,20 @@ pub(crate) struct Ready {
     slots: Semaphore,
 }
 
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<(FunctionName, u32), Arc<Ready>> for Bytes {
+    fn weight(&self, _: &(FunctionName, u32), ready: &Arc<Ready>) -> u64 {
+        READY_BYTES + ready.deployed.code.bytes
+    }
+}
+
 impl Calls {
     pub(crate) fn new(calls_max: u32) -> Self {
         let slots = Arc::new(Semaphore::new(calls_max as usize));
-        Self { loaded: Cache::new(LOADED_MAX), calls_max, slots }
+        let loaded = Cache::with_weighter(LOADED_MAX, LOADED_BYTES, Bytes);
+        Self { loaded, calls_max, slots }
     }
 }
 

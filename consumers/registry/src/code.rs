@@ -52,7 +52,8 @@ pub enum CodeError {
 
 /// Where code is, and how it gets there.
 pub(crate) struct CodeStore {
-    cluster: Cluster,
+    /// Who fetches code does it by turns: opening and closing a consumer takes ten times as long.
+    reader: Arc<tokio::sync::Mutex<BaseConsumer>>,
     topic: String,
     producer: FutureProducer,
     /// The offsets of the chunks, by digest.
@@ -80,7 +81,7 @@ impl CodeStore {
             .set("message.timeout.ms", STORE_TIME.as_millis().to_string())
             .create()?;
         Ok(Self {
-            cluster: cluster.clone(),
+            reader: Arc::new(tokio::sync::Mutex::new(cluster.reader("functions-code").create()?)),
             topic: cluster.namespace.qualify(BLOBS),
             producer,
             places: Mutex::default(),
@@ -117,8 +118,8 @@ impl CodeStore {
         // It was stored before any event named it, but this process may not have seen it yet.
         tokio::time::timeout(READ_TIME, come).await.map_err(|_| missing())?;
         let offsets = self.offsets(code).ok_or_else(missing)?;
-        let store = self.clone();
-        let read = tokio::task::spawn_blocking(move || store.fetch(&offsets)).await;
+        let (reader, topic) = (Arc::clone(&self.reader).lock_owned().await, self.topic.clone());
+        let read = tokio::task::spawn_blocking(move || fetch(&reader, &topic, &offsets)).await;
         let bytes =
             read.map_err(|_| CodeError::NotRead(KafkaError::Canceled))?.map_err(CodeError::NotRead)?;
         if Code::of(&bytes) != *code {
@@ -163,35 +164,43 @@ impl CodeStore {
         let seen = places.get(&code.sha256).filter(|seen| seen.len() >= chunks(code.bytes))?;
         seen.iter().take(chunks(code.bytes)).copied().collect()
     }
+}
 
-    /// What lies at these offsets, one after the other. Blocks.
-    fn fetch(&self, offsets: &[i64]) -> Result<Vec<u8>, KafkaError> {
-        let consumer: BaseConsumer = self.cluster.reader("functions-code").create()?;
-        let deadline = Instant::now() + READ_TIME;
-        let mut bytes = Vec::new();
-        let mut next = None;
-        for offset in offsets {
-            if next != Some(*offset) {
-                let mut place = TopicPartitionList::new();
-                place.add_partition_offset(&self.topic, 0, Offset::Offset(*offset))?;
-                consumer.assign(&place)?;
-            }
-            loop {
-                match consumer.poll(deadline.saturating_duration_since(Instant::now())) {
-                    Some(Ok(message)) if message.offset() == *offset => {
-                        bytes.extend_from_slice(message.payload().unwrap_or_default());
-                        next = Some(offset + 1);
-                        break;
-                    }
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) if Instant::now() >= deadline => return Err(error),
-                    Some(Err(error)) => tracing::debug!(%error, "reading code"),
-                    None => return Err(KafkaError::Canceled),
+/// What lies at these offsets, one after the other. Blocks.
+fn fetch(reader: &BaseConsumer, topic: &str, offsets: &[i64]) -> Result<Vec<u8>, KafkaError> {
+    let read = read(reader, topic, offsets);
+    // It must not read ahead when nobody reads.
+    reader.unassign()?;
+    read
+}
+
+fn read(reader: &BaseConsumer, topic: &str, offsets: &[i64]) -> Result<Vec<u8>, KafkaError> {
+    let deadline = Instant::now() + READ_TIME;
+    let mut bytes = Vec::new();
+    let mut next = None;
+    for offset in offsets {
+        if next != Some(*offset) {
+            let mut place = TopicPartitionList::new();
+            place.add_partition_offset(topic, 0, Offset::Offset(*offset))?;
+            // Assigning over an assignment can end the process (librdkafka #5573).
+            reader.unassign()?;
+            reader.assign(&place)?;
+        }
+        loop {
+            match reader.poll(deadline.saturating_duration_since(Instant::now())) {
+                Some(Ok(message)) if message.offset() == *offset => {
+                    bytes.extend_from_slice(message.payload().unwrap_or_default());
+                    next = Some(offset + 1);
+                    break;
                 }
+                Some(Ok(_)) => {}
+                Some(Err(error)) if Instant::now() >= deadline => return Err(error),
+                Some(Err(error)) => tracing::debug!(%error, "reading code"),
+                None => return Err(KafkaError::Canceled),
             }
         }
-        Ok(bytes)
     }
+    Ok(bytes)
 }
 
 /// How many chunks so many bytes have.

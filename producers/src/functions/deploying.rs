@@ -1,7 +1,10 @@
 //! A deployment: the source is looked at and started once, then its code is stored, and then the command that names it. So
 //! whatever an event names is there, and ran once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use factfold_registry::{CodeError, Refused, Registry};
@@ -108,7 +111,9 @@ impl Gateway {
 
         let data = serde_json::to_value(&command).map_err(|error| invalid("", error.to_string()))?;
         let command = self.vocabulary.check("DeployFunction", data)?;
-        let submitted = self.submit(write, command, &name.stream()).await?;
+        // Looking at the code may have taken longer than anybody waits for a decision: the waiting begins now.
+        let write = Write { arrived: Instant::now(), ..write.clone() };
+        let submitted = self.submit(&write, command, &name.stream()).await?;
         self.follow(name, &submitted).await;
         Ok(submitted)
     }
