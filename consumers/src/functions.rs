@@ -126,7 +126,11 @@ impl Decider for FunctionsDecider {
                 }
             }
             Event::FunctionRolledBack(event) => function.current = Some(event.revision),
-            Event::FunctionRemoved(_) => function.current = None,
+            Event::FunctionRemoved(_) => {
+                function.current = None;
+                // Whoever is called so next must not be told the secrets of this one.
+                function.configuration = Configuration::default();
+            }
             Event::FunctionConfigured(event) => function.configuration = event.configuration.clone(),
             Event::FunctionBound(event) => {
                 function.bindings = event.binding;

@@ -375,6 +375,8 @@ fn what_is_not_named_of_a_configuration_stays() {
     // Other code is told the same.
     let redeployed = given([deployed(), first(), self::deployed(2, "b")]);
     assert_eq!(redeployed.resource::<Function>().configuration.settings.len(), 2);
+    let anew = given([deployed(), first(), removed(), self::deployed(2, "b")]);
+    assert!(anew.resource::<Function>().configuration.is_empty());
     for missing in [vec![], vec![deployed(), removed()]] {
         given(missing).when(configure(json!({ "a": 1 }), &[])).rejected(Rejection::FunctionNotFound);
     }

@@ -193,6 +193,7 @@ impl Bound for Sandboxed {
                 // It was looked at when it was deployed: what does not run now may run later, or is deployed anew.
                 CallError::Failed(Reason::Ours(_))
                 | CallError::Unfit(_)
+                | CallError::Sealed
                 | CallError::Code(_)
                 | CallError::Busy(_)
                 | CallError::BusyInAll(_)

@@ -14,7 +14,8 @@ use crate::{
     email::NormalEmail,
     functions, goods,
     money::Currency,
-    nul, orders, record, strangers,
+    nul, orders, record,
+    strangers::{Cost, Size},
     topics::Service,
     users,
 };
@@ -22,19 +23,24 @@ use crate::{
 /// How much is said of what is wrong with one value: nobody reads more, and somebody might send a million of it.
 const MISFITS_MAX: usize = 100;
 /// How large a compiled pattern of somebody else's schema may be, in bytes.
-const PATTERN_BYTES_MAX: usize = 256 * 1024;
+const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
 /// How much work it may be to look whether a value fits somebody else's schema: some half a second.
 const WORK_MAX: u64 = 10_000_000;
-/// How much work it may be to say what does not fit: an error is a hundred times as dear as a look.
-const MISFIT_WORK_MAX: u64 = 100_000;
+/// How many misfits there may be where they are looked for: each is a hundred times as dear as a look.
+const MISFITS_FOUND_MAX: u64 = 100_000;
+/// How much work may be done at once on a thread that others wait for.
+const WORK_AT_ONCE_MAX: u64 = 100_000;
+
+/// How much memory a part of a compiled schema takes, in bytes, about.
+const PART_BYTES: u64 = 512;
 
 /// A compiled schema.
 #[derive(Debug)]
 pub struct Validator {
     compiled: jsonschema::Validator,
-    /// How many parts it has, if it is somebody else's.
-    parts: Option<u32>,
+    /// What it costs, if it is somebody else's.
+    cost: Option<Cost>,
 }
 
 impl Validator {
@@ -61,11 +67,11 @@ impl Validator {
             .with_format("iso-4217", |text: &str| text.parse::<Currency>().is_ok())
             .with_format("email", |text: &str| NormalEmail::parse(text).is_ok());
         let compiled = options.build(schema).expect("a schema that was generated from a type");
-        Self { compiled, parts: None }
+        Self { compiled, cost: None }
     }
 
     /// The validator of a schema that somebody gave us: it reaches for nothing outside of itself, its patterns are matched in
-    /// linear time, and what it costs is bounded ([`strangers::parts`]).
+    /// linear time, and what it costs is bounded ([`Cost`]).
     ///
     /// # Errors
     /// What is wrong with it.
@@ -73,20 +79,33 @@ impl Validator {
         let patterns =
             PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
         let options = jsonschema::options().with_pattern_options(patterns);
-        let parts = Some(strangers::parts(schema)?);
+        let cost = Some(Cost::of(schema)?);
         let compiled = options.build(schema).map_err(|error| error.to_string())?;
-        Ok(Self { compiled, parts })
+        Ok(Self { compiled, cost })
+    }
+
+    /// Whether comparing this value takes longer than others should wait for.
+    pub fn takes_long(&self, value: &Value) -> bool {
+        self.cost.is_some_and(|cost| cost.work(Size::of(value)) > WORK_AT_ONCE_MAX)
+    }
+
+    /// How much memory it takes, in bytes, about.
+    pub fn memory(&self) -> u64 {
+        self.cost.map_or(0, |cost| cost.parts * PART_BYTES + cost.patterns * PATTERN_BYTES_MAX as u64)
     }
 
     /// Everything that is wrong with this value; empty when it fits.
     pub fn misfits(&self, value: &Value) -> Vec<Misfit> {
-        if let Some(parts) = self.parts {
-            let work = u64::from(parts) * strangers::size(value);
+        if let Some(cost) = self.cost {
+            let size = Size::of(value);
             let whole = |detail: &str| vec![Misfit::new("", detail)];
-            if work > WORK_MAX {
+            if cost.work(size) > WORK_MAX {
                 return whole("it is too large to be compared with so large a schema");
             }
-            if work > MISFIT_WORK_MAX && !self.compiled.is_valid(value) {
+            if self.compiled.is_valid(value) {
+                return nul::misfits(value);
+            }
+            if cost.misfits(size) > MISFITS_FOUND_MAX {
                 return whole("it does not fit, and is too large to say where");
             }
         }

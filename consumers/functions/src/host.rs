@@ -23,21 +23,24 @@ const STACK_BYTES_MAX: usize = 2 << 20;
 const HOST_STACK_BYTES: usize = 512 << 10;
 /// How many entries a guest's tables may have in all.
 const TABLE_ELEMENTS_MAX: usize = 200_000;
-/// How many core instances a component may consist of: Python takes a dozen.
+/// How many core instances, tables and memories a store may have.
 const INSTANCES_MAX: usize = 64;
-/// How many core instances, and tables, a component has that is large: the pool has room for so many in each place.
+/// How many core instances, and tables, a component may have: Python has a dozen.
 const CORES_EACH: u32 = 16;
+/// How many memories a component may have: JavaScript has its own, and one of its adapter to WASI.
+const MEMORIES_EACH: u32 = 2;
 /// How many tables a module may have.
 const TABLES_MAX: u32 = 4;
 /// How many instances may be kept besides those that are called: each has a thread, so there are never as many.
 const KEPT_MAX: u32 = 1_000;
 /// What of a used memory is written over for the next instance, instead of being given back to the system and faulted in again,
 /// page by page, under a lock of the whole process: that is a sixth of the speed, and on two cores less than on one. All of
-/// JavaScript's and Python's memory at their start fits in.
+/// JavaScript's and Python's memory at their start fits in. It stays with each place that was ever used: 64 calls of Python at once
+/// leave a gigabyte.
 const MEMORY_KEPT_BYTES: usize = 16 << 20;
 /// The same for a table.
 const TABLE_KEPT_BYTES: usize = 64 << 10;
-/// How many places that are not used stay as their last module left them, whichever it was.
+/// How many places stay with the module that was in them last, before others are taken from it.
 const PLACES_WARM: u32 = 8;
 /// How many things of the host a guest may hold at a time: streams, timers.
 const HANDLES_MAX: usize = 10_000;
@@ -46,13 +49,16 @@ pub(crate) const FIRST_TICKS: u64 = 2;
 /// What may be copied out of a guest besides its output: an error, a line for the console.
 const COPIED_BYTES: usize = 256 << 10;
 
-/// The engine that runs everything here: so many calls at once, and those that are kept. It reserves some 6 GiB of addresses for
+/// The engine that runs everything here: so many calls at once, and those that are kept. It reserves some 12 GiB of addresses for
 /// each, and no memory.
 pub(crate) fn engine(calls_max: u32) -> wasmtime::Result<Engine> {
     let places = calls_max.saturating_add(KEPT_MAX);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(places).total_memories(places).total_stacks(places);
+    pool.total_component_instances(places).total_memories(places * MEMORIES_EACH).total_stacks(places);
     pool.total_core_instances(places * CORES_EACH).total_tables(places * CORES_EACH);
+    // Nobody takes the places of others.
+    pool.max_memories_per_component(MEMORIES_EACH);
+    pool.max_core_instances_per_component(CORES_EACH).max_tables_per_component(CORES_EACH);
     pool.max_tables_per_module(TABLES_MAX).table_elements(TABLE_ELEMENTS_MAX);
     pool.linear_memory_keep_resident(MEMORY_KEPT_BYTES).table_keep_resident(TABLE_KEPT_BYTES);
     pool.max_unused_warm_slots(PLACES_WARM);

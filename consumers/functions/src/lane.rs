@@ -23,6 +23,7 @@ use tokio::{
 /// Who has computed for so long, on a core, is slow. The others are done by then: a fresh instance of Python takes 2 ms, and 50 ms
 /// in a place that none was in before.
 const SHORT: Duration = Duration::from_millis(100);
+
 /// The threads of the slow lane. They are as urgent as all others: with a lower priority they would get nothing, and time out, while
 /// everybody is busy.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use factfold_schemas::{
 use jiff::Timestamp;
 use quick_cache::{Weighter, sync::Cache};
 use serde_json::{Value, value::RawValue};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use crate::{
     CodeError, Registry,
@@ -55,6 +55,11 @@ pub enum CallError {
     /// Its code cannot be had.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// The key of its secrets is not known here, or not yet.
+    #[error(
+        "the key of its secrets is not known here (yet): does this process have the sealing file of the installation?"
+    )]
+    Sealed,
     /// Its code cannot be run here.
     #[error("its code cannot be run: {0}")]
     Unfit(String),
@@ -71,9 +76,29 @@ pub(crate) struct Calls {
 pub(crate) struct Ready {
     loaded: Loaded,
     deployed: FunctionDeployed,
+    /// Of what calls are compared with; a sentence where it is not taken any more.
+    schemas: Result<Schemas, String>,
+    slots: Semaphore,
+}
+
+/// The schemas of a function.
+#[derive(Default)]
+struct Schemas {
     input: Option<Validator>,
     output: Option<Validator>,
-    slots: Semaphore,
+}
+
+impl Schemas {
+    fn of(deployed: &FunctionDeployed) -> Result<Self, String> {
+        Ok(Self {
+            input: validator(deployed.input_schema.as_ref())?,
+            output: validator(deployed.output_schema.as_ref())?,
+        })
+    }
+
+    fn memory(&self) -> u64 {
+        [&self.input, &self.output].into_iter().flatten().map(Validator::memory).sum()
+    }
 }
 
 #[derive(Clone)]
@@ -81,7 +106,7 @@ struct Bytes;
 
 impl Weighter<(FunctionName, u32), Arc<Ready>> for Bytes {
     fn weight(&self, _: &(FunctionName, u32), ready: &Arc<Ready>) -> u64 {
-        READY_BYTES + ready.deployed.code.bytes
+        READY_BYTES + ready.deployed.code.bytes + ready.schemas.as_ref().map_or(0, Schemas::memory)
     }
 }
 
@@ -90,6 +115,27 @@ impl Calls {
         let slots = Arc::new(Semaphore::new(calls_max as usize));
         let loaded = Cache::with_weighter(LOADED_MAX, LOADED_BYTES, Bytes);
         Self { loaded, calls_max, slots }
+    }
+}
+
+impl Ready {
+    /// Compares a value with one of the schemas; where that takes long, nobody else waits for it.
+    async fn look(
+        self: &Arc<Self>,
+        which: fn(&Schemas) -> &Option<Validator>,
+        value: &Value,
+    ) -> Result<Result<(), Vec<Misfit>>, CallError> {
+        let schemas = self.schemas.as_ref();
+        let unfit =
+            |error| CallError::Unfit(format!("its schema is not taken any more, deploy it again: {error}"));
+        let Some(validator) = which(schemas.map_err(unfit)?) else { return Ok(Ok(())) };
+        if !validator.takes_long(value) {
+            return Ok(fits(Some(validator), value));
+        }
+        let (ready, value) = (Arc::clone(self), value.clone());
+        let look =
+            spawn_blocking(move || fits(ready.schemas.as_ref().ok().and_then(|s| which(s).as_ref()), &value));
+        look.await.map_err(|error| CallError::Unfit(format!("its schema: {error}")))
     }
 }
 
@@ -114,16 +160,17 @@ impl Registry {
         let _in_all = calls.slots.try_acquire().map_err(|_| CallError::BusyInAll(calls.calls_max))?;
         let _of_this =
             ready.slots.try_acquire().map_err(|_| CallError::Busy(ready.deployed.limits.calls_max))?;
-        fits(ready.input.as_ref(), input).map_err(CallError::Input)?;
+        ready.look(|schemas| &schemas.input, input).await?.map_err(CallError::Input)?;
         let began = Instant::now();
-        let context = Configured::of(&function, &self.0.vault).before(&context(deployed).to_string());
+        let configured = Configured::of(&function, &self.0.vault).ok_or(CallError::Sealed)?;
+        let context = configured.before(&context(deployed).to_string());
         let outcome = ready.loaded.call(&input.to_string(), &context).await;
         let labels = [("function", name.to_string()), ("result", result(&outcome).to_owned())];
         metrics::histogram!("factfold_function_call_seconds", &labels).record(began.elapsed());
         let output = self.settle(name, ready.deployed.revision, call, outcome).map_err(CallError::Failed)?;
-        if ready.output.is_some() {
+        if ready.schemas.as_ref().is_ok_and(|schemas| schemas.output.is_some()) {
             let value: Value = serde_json::from_str(output.get()).unwrap_or_default();
-            fits(ready.output.as_ref(), &value).map_err(CallError::Output)?;
+            ready.look(|schemas| &schemas.output, &value).await?.map_err(CallError::Output)?;
         }
         Ok(output)
     }
@@ -136,8 +183,7 @@ impl Registry {
             let loaded = loaded.map_err(|refused| CallError::Unfit(refused.to_string()))?;
             Ok(Arc::new(Ready {
                 loaded,
-                input: validator(deployed.input_schema.as_ref()).map_err(CallError::Unfit)?,
-                output: validator(deployed.output_schema.as_ref()).map_err(CallError::Unfit)?,
+                schemas: Schemas::of(deployed),
                 slots: Semaphore::new(deployed.limits.calls_max as usize),
                 deployed: deployed.clone(),
             }))
@@ -233,8 +279,12 @@ impl Given {
         if self.configured.as_ref().is_some_and(|configured| !configured.is_of(&function)) {
             self.configured = None;
         }
-        let configured = self.configured.get_or_insert_with(|| Configured::of(&function, vault));
+        let configured = match self.configured.take() {
+            Some(configured) => configured,
+            None => Configured::of(&function, vault).ok_or(CallError::Sealed)?,
+        };
         let context = configured.before(context);
+        self.configured = Some(configured);
         let Some((revision, warm)) = &mut self.warm else { unreachable!("it was just put there") };
         let (revision, outcome) = (*revision, warm.call(event, &context).await);
         if outcome.result.is_err() {

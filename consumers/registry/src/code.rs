@@ -193,6 +193,8 @@ fn read(reader: &BaseConsumer, topic: &str, offsets: &[i64]) -> Result<Vec<u8>, 
                     next = Some(offset + 1);
                     break;
                 }
+                // It is gone: nothing of it comes any more.
+                Some(Ok(message)) if message.offset() > *offset => return Err(KafkaError::Canceled),
                 Some(Ok(_)) => {}
                 Some(Err(error)) if Instant::now() >= deadline => return Err(error),
                 Some(Err(error)) => tracing::debug!(%error, "reading code"),

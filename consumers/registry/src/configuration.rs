@@ -14,21 +14,25 @@ pub(crate) struct Configured {
 }
 
 impl Configured {
-    /// That of this function. A secret that cannot be opened here is left out, and our log says so.
-    pub(crate) fn of(function: &Function, vault: &Vault) -> Self {
+    /// That of this function; nothing while the key of secrets is not known here. A secret that no key opens is left out, and our
+    /// log says so.
+    pub(crate) fn of(function: &Function, vault: &Vault) -> Option<Self> {
+        if !function.configuration.secrets.is_empty() && !vault.can_open_secrets() {
+            return None;
+        }
         let mut secrets = BTreeMap::new();
         for (name, sealed) in &function.configuration.secrets {
             match vault.open_secret(function.name, name, sealed) {
                 Some(secret) => drop(secrets.insert(name, secret)),
-                None => tracing::error!(
+                None => tracing::warn!(
                     function.name = %function.name, secret = name,
-                    "it was sealed by another installation: the function does without it until it is set anew"
+                    "it was sealed for something else: the function does without it until it is set anew"
                 ),
             }
         }
         let settings = json!(&function.configuration.settings);
         let fields = format!(r#"{{"settings":{settings},"secrets":{}"#, json!(secrets));
-        Self { version: function.version, fields }
+        Some(Self { version: function.version, fields })
     }
 
     /// Whether it is still that of this function.
@@ -92,13 +96,18 @@ mod tests {
         let mut add = function("add", &vault);
         assert!(!json!(add).to_string().contains("hush"));
         let told = |function: &Function| -> Value {
-            let context = Configured::of(function, &vault).before(r#"{"call":"1"}"#);
+            let context = Configured::of(function, &vault).expect("the key").before(r#"{"call":"1"}"#);
             serde_json::from_str(&context).expect("JSON")
         };
         let expected =
             json!({ "call": "1", "settings": { "currency": "EUR" }, "secrets": { "TOKEN": "hush" } });
         assert_eq!(told(&add), expected);
-        assert!(serde_json::from_str::<Value>(&Configured::of(&add, &vault).before("{}")).is_ok());
+        assert!(
+            serde_json::from_str::<Value>(&Configured::of(&add, &vault).expect("the key").before("{}"))
+                .is_ok()
+        );
+        let elsewhere = Vault::in_memory().expect("another");
+        assert!(Configured::of(&add, &elsewhere).is_none(), "it waits for the key");
         // Put into another's place it says nothing.
         add.name = "thief".parse().expect("a name");
         assert_eq!(told(&add)["secrets"], json!({}));

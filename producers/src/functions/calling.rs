@@ -118,7 +118,7 @@ fn problem(error: CallError, is_developer: bool) -> Problem {
             }
         }
         CallError::Failed(Reason::Stopped(_)) => Problem::new("function-stopped", detail),
-        CallError::Failed(Reason::Ours(_)) | CallError::Code(_) | CallError::Unfit(_) => {
+        CallError::Failed(Reason::Ours(_)) | CallError::Code(_) | CallError::Unfit(_) | CallError::Sealed => {
             tracing::warn!(error = detail, "a function cannot be run");
             Problem::new("function-unavailable", "it cannot be run now, or not here").retry_after(1)
         }

@@ -6,7 +6,9 @@ use factfold_schemas::{
     codec,
     functions::{Command, FunctionName},
     ids::StreamId,
+    personal::Personal,
 };
+use factfold_vault::VaultError;
 
 use crate::{gateway::Gateway, problems::Problem, vocabulary::Checked};
 
@@ -26,12 +28,19 @@ impl Gateway {
         let vault = Arc::clone(&self.vault);
         // The installation's first key for functions is written to Kafka, and read back.
         let sealing = tokio::task::spawn_blocking(move || {
-            vault
-                .protect_secrets(name, &mut configure)
-                .map(|()| codec::encode(&Command::ConfigureFunction(configure)))
+            vault.protect_secrets(name, &mut configure)?;
+            let opens = |key: &str, secret: &Personal| vault.open_secret(name, key, secret).is_some();
+            let foreign = configure.secrets.iter().find_map(|(key, secret)| {
+                secret.as_ref().filter(|secret| !opens(key, secret)).map(|_| key.clone())
+            });
+            Ok::<_, VaultError>((codec::encode(&Command::ConfigureFunction(configure)), foreign))
         });
         match sealing.await {
-            Ok(Ok(value)) => Ok(Checked { value, ..command }),
+            Ok(Ok((value, None))) => Ok(Checked { value, ..command }),
+            Ok(Ok((_, Some(key)))) => {
+                let detail = format!("the secret {key} was sealed for something else: say it as it is");
+                Err(Problem::new("invalid-configuration", detail))
+            }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the secrets of a function cannot be sealed");
                 let detail = "nothing was written: repeat it in a moment";

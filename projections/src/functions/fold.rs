@@ -87,7 +87,10 @@ fn fold(rows: &mut Rows, event: &Recorded<Event>) -> Result<(), Contradiction> {
             }
             function.revision = Some(back.revision);
         }
-        Event::FunctionRemoved(_) => function.revision = None,
+        Event::FunctionRemoved(_) => {
+            function.revision = None;
+            function.configuration = Configuration::default();
+        }
         Event::FunctionConfigured(event) => function.configuration = event.configuration.clone(),
         Event::FunctionBound(bound) => function.binding = Some(bound.clone()),
         Event::FunctionUnbound(_) => function.binding = None,

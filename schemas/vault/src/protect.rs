@@ -55,6 +55,11 @@ impl Vault {
         Ok(())
     }
 
+    /// Whether the key of the functions' secrets is known here, by now.
+    pub fn can_open_secrets(&self) -> bool {
+        self.knows(self.secrets.keeper())
+    }
+
     /// What the secret of this name says to this function; nothing when it was sealed elsewhere, or for another.
     pub fn open_secret(&self, function: FunctionName, name: &str, secret: &Personal) -> Option<String> {
         match self.open_text(self.secrets.keeper(), &secret_field(function, name), secret) {

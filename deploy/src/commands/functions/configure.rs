@@ -1,7 +1,7 @@
 //! `factfold functions configure`
 
 use std::{
-    io::{self, BufRead as _},
+    io::{self, Read as _},
     process::ExitCode,
 };
 
@@ -22,7 +22,8 @@ Examples:
 
 JavaScript finds them as context.settings.currency and context.secrets.TOKEN, Python as context[\"settings\"][\"currency\"].
 What is not named stays as it is. A value that is no JSON is taken as a text. Secrets are read from standard input, a line for
-each, so that no list of processes shows them; they are stored sealed, and nobody is shown them again.")]
+each, or all of it for one, so that no list of processes shows them; they are stored sealed, and not shown again. Whoever may
+deploy functions can deploy code that tells them.")]
 pub(super) struct Args {
     /// Which
     name: FunctionName,
@@ -32,7 +33,7 @@ pub(super) struct Args {
     /// Take a setting away
     #[arg(long, value_name = "NAME")]
     unset: Vec<String>,
-    /// Set a secret, to the next line of standard input
+    /// Set a secret, from standard input
     #[arg(long, value_name = "NAME")]
     secret: Vec<String>,
     /// Take a secret away
@@ -45,12 +46,8 @@ pub(super) async fn run(args: Args, api: &Api) -> Result<ExitCode, Failure> {
     let null = |name: String| (name, Value::Null);
     let settings: Map<_, _> = args.settings.into_iter().chain(args.unset.into_iter().map(null)).collect();
     let mut secrets: Map<_, _> = args.unset_secret.into_iter().map(null).collect();
-    let mut lines = io::stdin().lock().lines();
-    for name in args.secret {
-        let line = lines.next().transpose().context("reading standard input")?;
-        let secret = line.filter(|line| !line.is_empty());
-        let missing = || Failure::Usage(anyhow!("standard input has no line for the secret {name}"));
-        secrets.insert(name.clone(), secret.ok_or_else(missing)?.into());
+    for (name, secret) in said(args.secret)? {
+        secrets.insert(name, secret.into());
     }
     if settings.is_empty() && secrets.is_empty() {
         return Err(Failure::Usage(anyhow!("nothing to change: name a setting or a secret")));
@@ -68,6 +65,24 @@ pub(super) async fn run(args: Args, api: &Api) -> Result<ExitCode, Failure> {
         (names(configuration.settings.keys().collect()), names(configuration.secrets.keys().collect()));
     output::line(&format!("{}: settings {settings}; secrets {secrets}", function.name))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The secrets of these names, from standard input: a line for each, or all of it for one, which may have several lines.
+fn said(names: Vec<String>) -> Result<Vec<(String, String)>, Failure> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).context("reading standard input")?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let secrets: Vec<_> = if names.len() == 1 { vec![text] } else { text.lines().collect() };
+    if secrets.len() != names.len() || secrets.contains(&"") {
+        let (lines, secrets) = (secrets.len(), names.len());
+        return Err(Failure::Usage(anyhow!(
+            "standard input has {lines} lines, for {secrets} secrets: say one for each, in order"
+        )));
+    }
+    Ok(names.into_iter().zip(secrets.into_iter().map(str::to_owned)).collect())
 }
 
 fn setting(text: &str) -> Result<(String, Value), String> {

@@ -8,6 +8,7 @@ use factfold_schemas::{
     functions::{self, FunctionName},
     ids::UserId,
     kafka::Cluster,
+    personal::Personal,
     users,
 };
 use factfold_vault::{Secrets, Vault};
@@ -51,6 +52,10 @@ impl Seal {
         let Some(name) = FunctionName::of_stream(command.stream.as_str()) else { return Ok(None) };
         let decoded = decode_command(&command.type_name, &command.value).map_err(anyhow::Error::from)?;
         let functions::Command::ConfigureFunction(mut configure) = decoded else { return Ok(None) };
+        let is_plain = |secret: &Personal| !secret.is_sealed();
+        if !configure.secrets.values().flatten().any(is_plain) {
+            return Ok(None);
+        }
         let sealed = self.vault()?.protect_secrets(name, &mut configure);
         sealed.map_err(|error| anyhow!("{}: {error}", command.type_name))?;
         Ok(Some(encode(&functions::Command::ConfigureFunction(configure))))
@@ -61,7 +66,8 @@ impl Seal {
             return Ok(vault);
         }
         let file = self.secrets.as_ref().map_err(|error| {
-            let why = "what is said about people is sealed before it is stored";
+            let why =
+                "what is said about people, and the secrets of functions, are sealed before they are stored";
             Failure::OutOfReach(anyhow!(
                 "{why}, and the secrets for it are not here ({error}): set sealing_file"
             ))
