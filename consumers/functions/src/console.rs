@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 /// How many lines of one call are kept, with the one that says that more were cut off.
 const LINES_MAX: usize = 100;
 /// How many bytes of one call's lines are kept.
@@ -12,8 +10,7 @@ const BYTES_MAX: usize = 16 << 10;
 const CUT_OFF: &str = "... more was cut off: a call keeps 100 lines and 16 KiB";
 
 /// How much a line matters.
-#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// For whoever looks for a fault.
     Debug,
@@ -38,7 +35,7 @@ impl Level {
 }
 
 /// One line of the console.
-#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// How much it matters.
     pub level: Level,

@@ -84,11 +84,15 @@ mod tests {
     fn a_file_says_how_it_is_written() {
         let of =
             |name: &str, bytes: &[u8]| language(Path::new(name), bytes).map_err(|error| error.to_string());
-        assert_eq!(of("add.js", b""), Ok(Language::JavaScript));
+        assert_eq!(of("a/add.js", b""), Ok(Language::JavaScript));
+        assert_eq!(of("add.mjs", b""), Ok(Language::JavaScript));
+        assert_eq!(of("add.ts", b""), Ok(Language::TypeScript));
+        assert_eq!(of("add.py", b""), Ok(Language::Python));
         assert_eq!(of("add.wasm", b"\0asm\x0d\0\x01\0 and more"), Ok(Language::Component));
         assert_eq!(of("add.wasm", b"\0asm\x01\0\0\0 and more"), Ok(Language::Command));
         assert!(of("add.go", b"").expect_err("source").contains("compiled first"));
         assert!(of("add.txt", b"").is_err() && of("add.wasm", b"text").is_err());
+        assert!(of("add.rb", b"").is_err() && of("add", b"").is_err());
         assert_eq!(beside(Path::new("a/add.js"), "input"), Path::new("a/add.input.json"));
     }
 }
