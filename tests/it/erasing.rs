@@ -4,15 +4,13 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
-    time::Duration,
 };
 
 use factfold_producers::access::Role;
 use factfold_schemas::ids::UserId;
 use serde_json::json;
-use tokio::time::timeout;
 
-use crate::{binary::binary, installation::Installation, system::Client, world::PATIENCE};
+use crate::{binary::binary, installation::Installation, system::Client, world::until};
 
 const NAME: &str = "Ottoline Quarkenbush";
 const EMAIL: &str = "ottoline.quarkenbush@example.org";
@@ -71,16 +69,11 @@ async fn of_who_is_forgotten_no_byte_is_left() {
     std::fs::remove_dir_all(installation.data().join("postgres")).expect("it is lost");
     let addresses = installation.start().await;
     let client = Client::new(addresses.http.expect("it serves"), anybody, client.token().to_owned());
-    let folded = async {
-        loop {
-            let users = client.get("/v1/users").await.expect(200).body;
-            if users == before {
-                return users;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let after = timeout(PATIENCE, folded).await.expect("the same users as before").to_string();
+    let after = until("there are the same users as before", async || {
+        let users = client.get("/v1/users").await.expect(200).body;
+        if users == before { Ok(users.to_string()) } else { Err(users) }
+    })
+    .await;
     assert!(after.contains("Ada Lovelace") && !after.contains(NAME), "{after}");
     assert_eq!(found(installation.data()), Vec::<PathBuf>::new());
     installation.stop().await;

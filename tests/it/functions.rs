@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{Cli, Ran},
     system::{Client, System},
-    world::PATIENCE,
+    world::{PATIENCE, until},
 };
 
 /// A call may take so long where its time is not what is tested: the machine may be busy.
@@ -259,11 +259,11 @@ async fn a_secret_is_told_to_its_function_and_to_nobody_else() {
     let event = json!({ "specversion": "1.0", "id": "1", "source": "/tests", "type": "ConfigureFunction",
         "subject": "function-pays", "data": { "secrets": { "SECOND": "hush-hush" } } });
     developer.send(event).await.expect(202);
-    let deadline = Instant::now() + PATIENCE;
-    while told().await["secrets"] != json!(["SECOND", "TOKEN"]) {
-        assert!(Instant::now() < deadline, "the second secret never came");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("the second secret has come", async || {
+        let told = told().await;
+        if told["secrets"] == json!(["SECOND", "TOKEN"]) { Ok(()) } else { Err(told) }
+    })
+    .await;
     let history = developer.get("/v1/streams/function-pays/events").await.expect(200).body.to_string();
     assert!(history.contains("SECOND") && !history.contains("hush-hush"), "{history}");
 
@@ -297,15 +297,11 @@ async fn what_a_function_says_is_kept_and_every_process_knows_of_it() {
     deploy(&developer, "talks", javascript(source)).await;
     let call = developer.post("/fn/talks", json!({ "a": 7 })).await.expect_problem(500, "function-failed");
     let call = call.header("factfold-call").to_owned();
-    let deadline = Instant::now() + PATIENCE;
-    let lines = loop {
+    let lines = until("its lines are there", async || {
         let lines = developer.get("/v1/functions/talks/logs").await.expect(200).body["items"].clone();
-        if lines.as_array().is_some_and(|lines| lines.len() == 3) {
-            break lines;
-        }
-        assert!(Instant::now() < deadline, "{lines}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
+        if lines.as_array().is_some_and(|lines| lines.len() == 3) { Ok(lines) } else { Err(lines) }
+    })
+    .await;
     let said: Vec<_> =
         lines.as_array().into_iter().flatten().map(|line| (&line["level"], &line["text"])).collect();
     assert_eq!((said[0], said[1]), ((&json!("info"), &json!("got 7")), (&json!("warn"), &json!("talks"))));

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    fmt::Debug,
     sync::mpsc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -322,6 +323,18 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// The same, of what must be asked for: until there is an answer, instead of what was there so far.
+pub(crate) async fn until<T, E: Debug>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match ask().await {
+            Ok(found) => return found,
+            Err(so_far) => assert!(Instant::now() < deadline, "waited in vain until {what}: {so_far:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
