@@ -65,7 +65,28 @@ pub struct Changed {
     pub changes: Vec<Change>,
 }
 
-/// Follows the events of one stream, as its decider folds them.
+/// Follows the events of one stream from its beginning on, as its decider folds them.
+pub struct Fold<D: Decider>(Option<Entry<D::State>>);
+
+impl<D: Decider> Default for Fold<D> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<D: Decider> Fold<D> {
+    /// The aggregate after the next event, which may be none; nothing where that is no event of the service.
+    pub fn after(&mut self, record: &Incoming<'_>) -> Option<Option<&Entry<D::State>>> {
+        let event = Recorded::<D::Event>::read(record).ok()?;
+        let updated_at = event.cause.time;
+        let created_at = self.0.as_ref().map_or(updated_at, |entry| entry.created_at);
+        let state = D::evolve(self.0.take().map(|entry| entry.state), &event.data);
+        self.0 = state.map(|state| Entry { version: event.version, created_at, updated_at, state });
+        Some(self.0.as_ref())
+    }
+}
+
+/// The same, of whatever service: what people see.
 pub struct Resources(Box<Follow>);
 
 type Follow = dyn FnMut(&Incoming<'_>) -> Option<Value> + Send;
@@ -91,15 +112,11 @@ fn follow<D: Decider>(stream: &str) -> Resources
 where
     D::Id: 'static,
 {
-    let id = D::aggregate(stream);
-    let mut entry = None::<Entry<D::State>>;
+    let (id, mut fold) = (D::aggregate(stream), Fold::<D>::default());
     Resources(Box::new(move |record| {
-        let (id, event) = (id?, Recorded::<D::Event>::read(record).ok()?);
-        let updated_at = event.cause.time;
-        let created_at = entry.as_ref().map_or(updated_at, |entry| entry.created_at);
-        let state = D::evolve(entry.take().map(|entry| entry.state), &event.data);
-        entry = state.map(|state| Entry { version: event.version, created_at, updated_at, state });
-        Some(entry.as_ref().map_or(Value::Null, |entry| D::resource(id, entry)))
+        let id = id?;
+        let entry = fold.after(record)?;
+        Some(entry.map_or(Value::Null, |entry| D::resource(id, entry)))
     }))
 }
 

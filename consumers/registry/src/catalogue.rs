@@ -6,11 +6,13 @@ use std::{
     time::Duration,
 };
 
-use factfold_consumers::changes::Resources;
+use factfold_consumers::{
+    changes::Fold,
+    functions::{FunctionsDecider, function},
+};
 use factfold_schemas::{
     cloudevents::Incoming,
     functions::{Function, FunctionName},
-    topics::Service,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -20,7 +22,7 @@ use tokio::sync::watch;
 pub struct Catalogue {
     known: RwLock<Known>,
     /// The decider's own fold of each function's events.
-    folds: Mutex<HashMap<FunctionName, Resources>>,
+    folds: Mutex<HashMap<FunctionName, Fold<FunctionsDecider>>>,
     /// Counts what was read.
     news: watch::Sender<u64>,
     /// Whether all was read that was there at the start.
@@ -93,9 +95,11 @@ impl Catalogue {
             return;
         };
         let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
-        let fold = folds.entry(name).or_insert_with(|| Resources::of(Service::Functions, key));
-        match fold.after(record).map(serde_json::from_value::<Function>) {
-            Some(Ok(function)) => self.known.write().unwrap_or_else(PoisonError::into_inner).put(function),
+        let fold = folds.entry(name).or_default();
+        match fold.after(record) {
+            Some(Some(entry)) => {
+                self.known.write().unwrap_or_else(PoisonError::into_inner).put(function(name, entry));
+            }
             _ => {
                 tracing::error!(function.name = %name, kafka.offset = record.offset, "its event cannot be read")
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use factfold_schemas::functions::Function;
 use factfold_vault::Vault;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// The configuration of a function at one version, as a part of its context.
@@ -30,8 +31,8 @@ impl Configured {
                 ),
             }
         }
-        let settings = json!(&function.configuration.settings);
-        let fields = format!(r#"{{"settings":{settings},"secrets":{}"#, json!(secrets));
+        let (settings, secrets) = (text(&function.configuration.settings), text(&secrets));
+        let fields = format!(r#"{{"settings":{settings},"secrets":{secrets}"#);
         Some(Self { version: function.version, fields })
     }
 
@@ -46,6 +47,10 @@ impl Configured {
         let comma = if rest == "}" { "" } else { "," };
         format!("{}{comma}{rest}", self.fields)
     }
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("names and values are plain data")
 }
 
 /// As it is where nobody has configured anything.
