@@ -12,7 +12,7 @@ use factfold_consumers::worker::{
     self, Shutdown, Status,
     binding::{self, Binding, Bound, Failed},
 };
-use factfold_registry::{CallError, Given, Reason, Registry};
+use factfold_registry::{Given, Registry};
 use factfold_schemas::{functions::FunctionName, kafka::Cluster};
 use serde::Deserialize;
 use tokio::{
@@ -117,9 +117,9 @@ impl Worker {
             let (cluster, settings, shutdown) =
                 (self.cluster.clone(), self.settings.clone(), self.shutdown.clone());
             let function = Sandboxed { handle: Handle::current(), given: self.registry.given(key.0) };
-            let binding = binding.clone();
+            let (binding, redeliveries) = (binding.clone(), self.registry.redeliveries());
             let ran = on_a_thread(key.0.as_str(), move || {
-                binding::run(binding, function, &cluster, settings, shutdown, Status::default())
+                binding::run(binding, function, redeliveries, &cluster, settings, shutdown, Status::default())
             });
             match ran.await {
                 Ok(Ok(())) => break,
@@ -185,22 +185,8 @@ impl Bound for Sandboxed {
         // Its lines in the logs name the event.
         let named: Named<'_> = serde_json::from_str(event).unwrap_or_default();
         let gave = self.handle.block_on(self.given.give(&named.id, event, context));
-        gave.map(|output| binding::Given { output: output.get().to_owned() }).map_err(|error| {
-            let is_lasting = match &error {
-                CallError::Failed(Reason::Thrown { .. } | Reason::Stopped(_))
-                | CallError::Input(_)
-                | CallError::Output(_) => true,
-                // It was looked at when it was deployed: what does not run now may run later, or is deployed anew.
-                CallError::Failed(Reason::Ours(_))
-                | CallError::Unfit(_)
-                | CallError::Sealed
-                | CallError::Code(_)
-                | CallError::Busy(_)
-                | CallError::BusyInAll(_)
-                | CallError::NotFound(_) => false,
-            };
-            Failed { message: error.to_string(), is_lasting }
-        })
+        gave.map(|output| binding::Given { output: output.get().to_owned() })
+            .map_err(|error| Failed { message: error.to_string(), is_lasting: error.is_lasting() })
     }
 
     fn rest(&mut self) {

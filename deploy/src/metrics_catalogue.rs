@@ -14,7 +14,7 @@ enum Kind {
 
 use Kind::{Counter, Gauge, Histogram};
 
-const METRICS: [(Kind, &str, &str); 35] = [
+const METRICS: [(Kind, &str, &str); 36] = [
     (Gauge, "factfold_lag_records", "Records of a partition that the workers' group has not decided yet."),
     (Gauge, "factfold_kafka_up", "1 while Kafka answers, 0 while it does not."),
     (Counter, "factfold_records_total", "Records that a group of workers has taken in."),
@@ -47,6 +47,7 @@ const METRICS: [(Kind, &str, &str); 35] = [
         "factfold_function_call_seconds",
         "How long calls of functions take, by function and result.",
     ),
+    (Gauge, "factfold_function_calls_pending", "Calls that nobody waits for and that have not ended."),
     (
         Counter,
         "factfold_function_log_lines_dropped_total",

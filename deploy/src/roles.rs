@@ -154,20 +154,27 @@ impl Roles {
                 )
             });
         }
-        if service == Service::Functions && Registry::RUNS {
-            self.add_bindings().await?;
-        }
         Ok(())
     }
 
-    /// Gives bound functions their events.
-    async fn add_bindings(&mut self) -> Result<()> {
+    /// Gives bound functions their events, and runs calls that nobody waits for; nothing in a build that runs no functions.
+    pub async fn add_functions(&mut self) -> Result<()> {
+        if !Registry::RUNS {
+            return Ok(());
+        }
+        self.reach_kafka().await?;
         let (registry, cluster) = (self.registry().await?, self.cluster.clone());
         let (settings, instance, stop) = (self.settings.clone(), self.instance.clone(), self.stopped());
-        let bound = bindings::run(registry, cluster, move || settings.worker(&instance), stop);
+        let bound =
+            bindings::run(registry.clone(), cluster.clone(), move || settings.worker(&instance), stop);
         self.tasks.spawn(async move {
             bound.await;
             ("the bound functions".to_owned(), Ok(()))
+        });
+        let stop = self.stopped();
+        self.tasks.spawn(async move {
+            let served = factfold_registry::serve(registry, &cluster, stop).await;
+            ("the calls that nobody waits for".to_owned(), served.map_err(Into::into))
         });
         Ok(())
     }

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use factfold_consumers::worker::groups::{self, Group};
 use factfold_schemas::{
-    functions::{BLOBS, BLOBS_CONFIGURATION, EMITTED, LOGS, LOGS_CONFIGURATION, STATE},
+    functions::{
+        BLOBS, BLOBS_CONFIGURATION, CALLS, CALLS_CONFIGURATION, EMITTED, LOGS, LOGS_CONFIGURATION,
+        REDELIVERIES, REDELIVERIES_CONFIGURATION, STATE,
+    },
     kafka::Cluster,
     topics::{REPLIES, REPLIES_CONFIGURATION, SUBJECT_KEYS, SUBJECT_KEYS_CONFIGURATION, Topic, TopicKind},
 };
@@ -42,13 +45,20 @@ pub fn wanted(cluster: &Cluster, partitions: i32) -> Vec<Wanted> {
         partitions: if topic.kind == TopicKind::DeadLetters { 1 } else { partitions },
         configuration: topic.configuration(),
     });
-    let replies =
-        Wanted { name: cluster.namespace.qualify(REPLIES), partitions, configuration: REPLIES_CONFIGURATION };
-    let one =
-        |name, configuration| Wanted { name: cluster.namespace.qualify(name), partitions: 1, configuration };
-    let of_functions = [one(BLOBS, BLOBS_CONFIGURATION), one(LOGS, LOGS_CONFIGURATION)];
-    let keys = one(SUBJECT_KEYS, SUBJECT_KEYS_CONFIGURATION);
-    of_services.chain([replies, keys]).chain(of_functions).collect()
+    let with = |name, partitions, configuration| Wanted {
+        name: cluster.namespace.qualify(name),
+        partitions,
+        configuration,
+    };
+    let others = [
+        with(REPLIES, partitions, REPLIES_CONFIGURATION),
+        with(SUBJECT_KEYS, 1, SUBJECT_KEYS_CONFIGURATION),
+        with(BLOBS, 1, BLOBS_CONFIGURATION),
+        with(LOGS, 1, LOGS_CONFIGURATION),
+        with(CALLS, partitions, CALLS_CONFIGURATION),
+        with(REDELIVERIES, 1, REDELIVERIES_CONFIGURATION),
+    ];
+    of_services.chain(others).collect()
 }
 
 /// Makes the topics that are missing, and returns their names. Where the inputs of a reactor or keeper are new, its start is

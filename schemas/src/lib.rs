@@ -18,6 +18,7 @@ pub mod goods;
 pub mod ids;
 pub mod json;
 pub mod kafka;
+pub mod letter;
 mod misfit;
 pub mod money;
 pub mod nul;

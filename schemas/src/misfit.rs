@@ -2,12 +2,13 @@
 //! place that is wrong.
 
 use jsonschema::{ValidationError, error::ValidationErrorKind as Kind};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::email::InvalidEmail;
 
 /// A value that does not fit its schema, in one place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Misfit {
     /// JSON pointer to the place.
     pub pointer: String,

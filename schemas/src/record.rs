@@ -8,13 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cloudevents::{CloudEvent, HeaderWriter, Headers, Incoming, NotACloudEvent, Outgoing},
+    cloudevents::{CloudEvent, HeaderWriter, Incoming, NotACloudEvent, Outgoing},
     codec::{DecodeError, Message, Named as _, data_schema, decode, encode},
     command::{Auth, Digest, Header, InvalidAttribute, attribute},
     ids::StreamId,
     position::Position,
     rejection::Rejection,
-    topics::{Service, Topic},
+    topics::Service,
 };
 
 /// Which command a record follows from, and in what connection.
@@ -364,19 +364,4 @@ impl Reply {
             headers: headers.finish(),
         }
     }
-}
-
-/// A dead letter: what could not be read, as it came, with the reason in headers of its own.
-pub fn dead_letter(record: &Incoming<'_>, topic: Topic, reason: &DeadLetterReason) -> Outgoing {
-    let position = Position::new(topic, record.partition, record.offset);
-    let own: [(&'static str, String); 4] = [
-        ("factfold_position", position.to_string()),
-        ("factfold_reason", reason.name.clone()),
-        ("factfold_detail", reason.detail.clone()),
-        ("factfold_timestamp", record.timestamp_ms.to_string()),
-    ];
-    let mut headers: Headers =
-        record.headers.iter().map(|(name, value)| ((*name).to_owned(), value)).collect();
-    headers.extend(own);
-    Outgoing { key: record.key.map(<[u8]>::to_vec), value: record.value.map(<[u8]>::to_vec), headers }
 }

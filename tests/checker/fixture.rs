@@ -10,11 +10,12 @@ use factfold_schemas::{
     command::Header,
     goods::{self, AddGoods, AdjustStock, UpdateGoods},
     ids::{GoodsId, OrderId, StreamId, UserId},
+    letter::dead_letter,
     money::Money,
     orders::{self, CancelOrder, CreateOrder, PayOrder, RefundOrder, RequestedLine},
     partitioner::partition_of,
     position::Position,
-    record::{DeadLettered, Outcome, Recorded, RecordedOutcome, dead_letter},
+    record::{DeadLettered, Outcome, Recorded, RecordedOutcome},
     timer::{Timer, published},
     topics::{Service, Topic},
 };

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, time::sleep};
 
 use crate::{
+    cli::Cli,
     installation::{Installation, cluster},
     system::{Client, System},
     walk,
@@ -138,7 +139,7 @@ async fn functions_cancel_what_is_suspicious_and_pass_points_on() {
 }
 
 /// An event that a function cannot take is a dead letter with what it said, and the next one is given; what is deployed
-/// meanwhile is what is given the next events.
+/// meanwhile is what is given the next events. Once it is mended, an operator has it given the event once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_fails_goes_on_with_the_next_event() {
     let system = System::start().await;
@@ -176,9 +177,35 @@ async fn a_function_that_fails_goes_on_with_the_next_event() {
     assert!(letter.contains("13 is too much"), "{letter}");
 
     deploy(&developer, "counts", &source.replace("by: 1", "by: 2")).await;
-    adjust(3).await;
+    for delta in [13, 3] {
+        adjust(delta).await;
+    }
     let said = until_said(&system.world.cluster, has(3)).await;
     assert_eq!(said.last().map(|(.., data)| &data["by"]), Some(&json!(2)), "{said:?}");
+
+    let cli = Cli(&system.world);
+    let listed = cli.ok(&["dead-letters", "list", "--service", "functions", "--json"]);
+    let listed: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let [first, second] = listed.as_slice() else { panic!("{listed:?}") };
+    assert_eq!(first["binding"], json!(["counts", 1]));
+    let [first, second] = [first, second].map(|letter| letter["position"].as_str().expect("a position"));
+    let refused = |arguments: &[&str], said: &str| {
+        let ran = cli.run(&[&["dead-letters", "publish"], arguments].concat());
+        assert!(ran.code != 0 && ran.err.contains(said), "{}", ran.err);
+    };
+    refused(&[first, "--type", "StockCounted"], "it is given as it is");
+    deploy(&developer, "counts", &source.replace("=== 13", "=== 14").replace("by: 1", "by: 3")).await;
+    let done = cli.ok(&["dead-letters", "publish", first]);
+    assert!(done.contains("counts is given its event once more"), "{done}");
+    refused(&[first], "was published at");
+    let said = until_said(&system.world.cluster, has(13)).await;
+    assert_eq!(
+        said.last().map(|(_, key, data)| (key.as_str(), &data["by"])),
+        Some((&*format!("goods-{tea}"), &json!(3)))
+    );
+    developer.delete("/v1/functions/counts/binding").await.expect(200);
+    refused(&[second], "not bound any more");
+    assert_eq!(emitted(&system.world.cluster).len(), said.len(), "it was given once");
     system.stop_proved().await;
 }
 

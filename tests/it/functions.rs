@@ -13,6 +13,7 @@ use factfold_registry::{Registry, Settings};
 use factfold_vault::Vault;
 use reqwest::Method;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::{
     cli::{Cli, Ran},
@@ -61,8 +62,8 @@ async fn a_function_is_deployed_called_put_back_and_removed() {
         }
     }
     // What is not built is refused, not ignored.
-    let asynchronous = [("prefer", "respond-async")];
-    let called = customer.ask(Method::POST, "/fn/add", Some(json!({ "a": 1, "b": 2 })), &asynchronous).await;
+    let once = [("idempotency-key", "once")];
+    let called = customer.ask(Method::POST, "/fn/add", Some(json!({ "a": 1, "b": 2 })), &once).await;
     called.expect_problem(501, "not-implemented");
     // Who has not said who that is may not call it, and learns nothing of what there is.
     let nobody = customer.anonymous();
@@ -326,8 +327,7 @@ async fn what_a_function_says_is_kept_and_every_process_knows_of_it() {
     let other = other.expect("no panic").expect("a registry");
     let name = "add".parse().expect("a name");
     assert!(other.catalogue().come_to(name, 1, PATIENCE).await);
-    let called =
-        other.call(name, "a call", &json!({ "a": 1, "b": 2 }), |_| json!({})).await.expect("an answer");
+    let called = other.call(name, Uuid::now_v7(), None, &json!({ "a": 1, "b": 2 })).await.expect("an answer");
     assert_eq!(called.get(), r#"{"result":3}"#);
     system.stop_proved().await;
 }

@@ -82,6 +82,7 @@ impl System {
         for service in Service::ALL {
             roles.add_worker(service).await.expect("a worker");
         }
+        roles.add_functions().await.expect("what runs functions");
         roles.add_projector().await.expect("a projector");
         roles.wait_for_workers().await.expect("workers");
         roles.add_gateway(listener, &key_file).await.expect("a gateway");

@@ -225,7 +225,10 @@ impl World {
 
     /// Starts the worker of a bound function.
     pub(crate) fn bind(&self, binding: Binding, function: impl Bound, settings: Settings) -> Running {
-        self.run(move |cluster, stop, shown| binding::run(binding, function, cluster, settings, stop, shown))
+        let redeliveries = std::sync::Arc::default();
+        self.run(move |cluster, stop, shown| {
+            binding::run(binding, function, redeliveries, cluster, settings, stop, shown)
+        })
     }
 
     fn run(

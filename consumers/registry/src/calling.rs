@@ -7,13 +7,17 @@ use std::{
 };
 
 use factfold_schemas::{
-    functions::{FunctionDeployed, FunctionName},
+    functions::{Function, FunctionDeployed, FunctionName},
+    ids::UserId,
     json::{Misfit, Validator},
+    users::Role,
 };
 use jiff::Timestamp;
 use quick_cache::{Weighter, sync::Cache};
-use serde_json::{Value, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::Semaphore, task::spawn_blocking};
+use uuid::Uuid;
 
 use crate::{
     CodeError, Registry,
@@ -31,8 +35,18 @@ const LOADED_BYTES: u64 = 256 << 20;
 /// What one takes besides its code, about.
 const READY_BYTES: u64 = 4 << 10;
 
-/// Why a call gave nothing.
-#[derive(Debug, thiserror::Error)]
+/// Who calls, as the function is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// The user.
+    pub user: UserId,
+    /// What the user may.
+    pub roles: Vec<Role>,
+}
+
+/// Why a call gave nothing. Stored for a day, where nobody waited for it: its names stay.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CallError {
     /// There is no such function, or not any more.
     #[error("there is no function `{0}`")]
@@ -52,17 +66,38 @@ pub enum CallError {
     /// It ran, and failed.
     #[error(transparent)]
     Failed(Reason),
-    /// Its code cannot be had.
-    #[error(transparent)]
-    Code(#[from] CodeError),
     /// The key of its secrets is not known here, or not yet.
     #[error(
         "the key of its secrets is not known here (yet): does this process have the sealing file of the installation?"
     )]
     Sealed,
-    /// Its code cannot be run here.
+    /// Its code cannot be had, or not be run here.
     #[error("its code cannot be run: {0}")]
     Unfit(String),
+}
+
+impl CallError {
+    /// Whether the same call would fail again. (What was looked at when it was deployed and does not run now may run later, or is
+    /// deployed anew.)
+    pub const fn is_lasting(&self) -> bool {
+        match self {
+            Self::Failed(Reason::Thrown { .. } | Reason::Stopped(_)) | Self::Input(_) | Self::Output(_) => {
+                true
+            }
+            Self::Failed(Reason::Ours(_))
+            | Self::Unfit(_)
+            | Self::Sealed
+            | Self::Busy(_)
+            | Self::BusyInAll(_)
+            | Self::NotFound(_) => false,
+        }
+    }
+}
+
+impl From<CodeError> for CallError {
+    fn from(error: CodeError) -> Self {
+        Self::Unfit(error.to_string())
+    }
 }
 
 /// What is loaded, and what runs.
@@ -140,19 +175,18 @@ impl Ready {
 }
 
 impl Registry {
-    /// Calls this function with this input, in a fresh instance. `call` names the call in the logs, `context` is what the
-    /// function is told besides its input.
+    /// Calls this function with this input, in a fresh instance. `call` names the call in the logs.
     ///
     /// # Errors
     /// When there is none, it does not fit, or it fails.
     pub async fn call(
         &self,
         name: FunctionName,
-        call: &str,
+        call: Uuid,
+        caller: Option<&Caller>,
         input: &Value,
-        context: impl FnOnce(&FunctionDeployed) -> Value,
     ) -> Result<Box<RawValue>, CallError> {
-        let function = self.catalogue().get(name).ok_or(CallError::NotFound(name))?;
+        let function = self.callable(name)?;
         let deployed = function.current().ok_or(CallError::NotFound(name))?;
         let calls = &self.0.calls;
         let ready = self.ready(name, deployed).await?;
@@ -163,16 +197,26 @@ impl Registry {
         ready.look(|schemas| &schemas.input, input).await?.map_err(CallError::Input)?;
         let began = Instant::now();
         let configured = Configured::of(&function, &self.0.vault).ok_or(CallError::Sealed)?;
-        let context = configured.before(&context(deployed).to_string());
+        let context =
+            json!({ "function": name, "revision": deployed.revision, "call": call, "caller": caller });
+        let context = configured.before(&context.to_string());
         let outcome = ready.loaded.call(&input.to_string(), &context).await;
         let labels = [("function", name.to_string()), ("result", result(&outcome).to_owned())];
         metrics::histogram!("factfold_function_call_seconds", &labels).record(began.elapsed());
-        let output = self.settle(name, ready.deployed.revision, call, outcome).map_err(CallError::Failed)?;
+        let output = self
+            .settle(name, ready.deployed.revision, &call.to_string(), outcome)
+            .map_err(CallError::Failed)?;
         if ready.schemas.as_ref().is_ok_and(|schemas| schemas.output.is_some()) {
             let value: Value = serde_json::from_str(output.get()).unwrap_or_default();
             ready.look(|schemas| &schemas.output, &value).await?.map_err(CallError::Output)?;
         }
         Ok(output)
+    }
+
+    /// The function, if it answers calls.
+    pub(crate) fn callable(&self, name: FunctionName) -> Result<Arc<Function>, CallError> {
+        let function = self.catalogue().get(name).filter(|function| function.current().is_some());
+        function.ok_or(CallError::NotFound(name))
     }
 
     /// This revision, loaded; the first who needs it waits for that, and others with it.

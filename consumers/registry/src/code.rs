@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use factfold_schemas::{
@@ -13,12 +13,12 @@ use factfold_schemas::{
 };
 use quick_cache::{Weighter, sync::Cache};
 use rdkafka::{
-    Message as _, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     producer::{FutureProducer, FutureRecord},
 };
 use tokio::sync::watch;
+
+use crate::lookup::Lookup;
 
 /// How much code is kept in memory: what was deployed or read last.
 const MEMORY_BYTES: u64 = 64 * 1024 * 1024;
@@ -52,8 +52,7 @@ pub enum CodeError {
 
 /// Where code is, and how it gets there.
 pub(crate) struct CodeStore {
-    /// Who fetches code does it by turns: opening and closing a consumer takes ten times as long.
-    reader: Arc<tokio::sync::Mutex<BaseConsumer>>,
+    lookup: Lookup,
     topic: String,
     producer: FutureProducer,
     /// The offsets of the chunks, by digest.
@@ -81,7 +80,7 @@ impl CodeStore {
             .set("message.timeout.ms", STORE_TIME.as_millis().to_string())
             .create()?;
         Ok(Self {
-            reader: Arc::new(tokio::sync::Mutex::new(cluster.reader("functions-code").create()?)),
+            lookup: Lookup::open(cluster, BLOBS)?,
             topic: cluster.namespace.qualify(BLOBS),
             producer,
             places: Mutex::default(),
@@ -104,7 +103,7 @@ impl CodeStore {
         Ok(code)
     }
 
-    pub(crate) async fn read(self: &Arc<Self>, code: &Code) -> Result<Arc<[u8]>, CodeError> {
+    pub(crate) async fn read(&self, code: &Code) -> Result<Arc<[u8]>, CodeError> {
         if let Some(bytes) = self.recent.get(&code.sha256) {
             return Ok(bytes);
         }
@@ -118,10 +117,7 @@ impl CodeStore {
         // It was stored before any event named it, but this process may not have seen it yet.
         tokio::time::timeout(READ_TIME, come).await.map_err(|_| missing())?;
         let offsets = self.offsets(code).ok_or_else(missing)?;
-        let (reader, topic) = (Arc::clone(&self.reader).lock_owned().await, self.topic.clone());
-        let read = tokio::task::spawn_blocking(move || fetch(&reader, &topic, &offsets)).await;
-        let bytes =
-            read.map_err(|_| CodeError::NotRead(KafkaError::Canceled))?.map_err(CodeError::NotRead)?;
+        let bytes = self.lookup.read(0, offsets).await.map_err(CodeError::NotRead)?;
         if Code::of(&bytes) != *code {
             return Err(CodeError::Altered { sha256: code.sha256.clone() });
         }
@@ -164,45 +160,6 @@ impl CodeStore {
         let seen = places.get(&code.sha256).filter(|seen| seen.len() >= chunks(code.bytes))?;
         seen.iter().take(chunks(code.bytes)).copied().collect()
     }
-}
-
-/// What lies at these offsets, one after the other. Blocks.
-fn fetch(reader: &BaseConsumer, topic: &str, offsets: &[i64]) -> Result<Vec<u8>, KafkaError> {
-    let read = read(reader, topic, offsets);
-    // It must not read ahead when nobody reads.
-    reader.unassign()?;
-    read
-}
-
-fn read(reader: &BaseConsumer, topic: &str, offsets: &[i64]) -> Result<Vec<u8>, KafkaError> {
-    let deadline = Instant::now() + READ_TIME;
-    let mut bytes = Vec::new();
-    let mut next = None;
-    for offset in offsets {
-        if next != Some(*offset) {
-            let mut place = TopicPartitionList::new();
-            place.add_partition_offset(topic, 0, Offset::Offset(*offset))?;
-            // Assigning over an assignment can end the process (librdkafka #5573).
-            reader.unassign()?;
-            reader.assign(&place)?;
-        }
-        loop {
-            match reader.poll(deadline.saturating_duration_since(Instant::now())) {
-                Some(Ok(message)) if message.offset() == *offset => {
-                    bytes.extend_from_slice(message.payload().unwrap_or_default());
-                    next = Some(offset + 1);
-                    break;
-                }
-                // It is gone: nothing of it comes any more.
-                Some(Ok(message)) if message.offset() > *offset => return Err(KafkaError::Canceled),
-                Some(Ok(_)) => {}
-                Some(Err(error)) if Instant::now() >= deadline => return Err(error),
-                Some(Err(error)) => tracing::debug!(%error, "reading code"),
-                None => return Err(KafkaError::Canceled),
-            }
-        }
-    }
-    Ok(bytes)
 }
 
 /// How many chunks so many bytes have.

@@ -5,6 +5,8 @@
 pub(crate) use self::absent::{Engine, Loaded, Warm};
 #[cfg(feature = "sandbox")]
 pub(crate) use self::sandboxed::{Engine, Loaded, Warm};
+use serde::{Deserialize, Serialize};
+
 use crate::logs::Level;
 
 /// What is wrong with code, and where.
@@ -32,7 +34,8 @@ impl Refused {
 }
 
 /// Why a call gave nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// The function itself said no.
     #[error("{message}")]

@@ -9,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use factfold_consumers::worker::binding::Redeliveries;
 use factfold_schemas::{
-    functions::{BLOBS, LOGS},
+    functions::{BLOBS, CALLS, LOGS, REDELIVERIES},
     kafka::{Cluster, incoming},
     topics::Service,
 };
@@ -21,7 +22,7 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
-use crate::{OpenError, catalogue::Catalogue, code::CodeStore, logs::Logs};
+use crate::{OpenError, catalogue::Catalogue, code::CodeStore, later::Ledger, logs::Logs};
 
 /// How long Kafka may take to answer at the start.
 const START_TIME: Duration = Duration::from_secs(10);
@@ -42,28 +43,34 @@ struct Reader {
     consumer: BaseConsumer,
     events: String,
     blobs: String,
-    catalogue: Arc<Catalogue>,
-    code: Arc<CodeStore>,
-    logs: Arc<Logs>,
+    calls: String,
+    redeliveries: String,
+    known: Known,
+}
+
+/// What learns from what is read.
+pub(crate) struct Known {
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) code: Arc<CodeStore>,
+    pub(crate) logs: Arc<Logs>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) redeliveries: Arc<Redeliveries>,
 }
 
 impl Follower {
     /// Reads all that is there, then goes on by itself.
-    pub(crate) fn start(
-        cluster: &Cluster,
-        catalogue: Arc<Catalogue>,
-        code: Arc<CodeStore>,
-        logs: Arc<Logs>,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn start(cluster: &Cluster, known: Known) -> Result<Self, OpenError> {
         let consumer: BaseConsumer = cluster
             .reader("functions")
-            // Lines of logs can be gone before they are read, and nothing else ever is.
+            // Lines of logs and calls can be gone before they are read, and nothing else ever is.
             .set("auto.offset.reset", "earliest")
             .set("fetch.error.backoff.ms", "50")
             .set("fetch.wait.max.ms", "500")
             .create()?;
-        let (events, blobs) = (cluster.topic(Service::Functions.events()), cluster.namespace.qualify(BLOBS));
-        let reader = Reader { consumer, events, blobs, catalogue, code, logs };
+        let events = cluster.topic(Service::Functions.events());
+        let [blobs, calls, redeliveries] =
+            [BLOBS, CALLS, REDELIVERIES].map(|name| cluster.namespace.qualify(name));
+        let reader = Reader { consumer, events, blobs, calls, redeliveries, known };
         let ends = reader.begin_once_settled(&cluster.namespace.qualify(LOGS))?;
         let deadline = Instant::now() + START_TIME;
         while !reader.has_come_to(&ends)? {
@@ -80,7 +87,7 @@ impl Follower {
             let mut is_complete = false;
             while !stopping.load(Ordering::Acquire) {
                 if !is_complete && reader.has_come_to(&ends).unwrap_or(false) {
-                    reader.catalogue.set_complete();
+                    reader.known.catalogue.set_complete();
                     is_complete = true;
                 }
                 reader.read();
@@ -112,15 +119,15 @@ impl Reader {
         }
     }
 
-    /// Takes the places from which to read. Returns the ends of what there is of events. (Code that is not seen yet is waited for
-    /// by whoever needs it.)
+    /// Takes the places from which to read. Returns the ends of what there is of events and calls. (Code that is not seen yet is
+    /// waited for by whoever needs it.)
     fn begin(&self, logs: &str) -> Result<TopicPartitionList, OpenError> {
         let (mut places, mut ends) = (TopicPartitionList::new(), TopicPartitionList::new());
-        for topic in [&self.events, &self.blobs] {
+        for topic in [&self.events, &self.blobs, &self.calls, &self.redeliveries] {
             for partition in 0..self.partitions(topic)? {
                 let (low, high) = self.consumer.fetch_watermarks(topic, partition, START_TIME)?;
                 places.add_partition_offset(topic, partition, Offset::Offset(low))?;
-                if high > low && *topic == self.events {
+                if high > low && *topic != self.blobs {
                     ends.add_partition_offset(topic, partition, Offset::Offset(high))?;
                 }
             }
@@ -165,12 +172,24 @@ impl Reader {
     }
 
     fn hand_on(&self, message: &BorrowedMessage<'_>) {
-        if message.topic() == self.events {
-            self.catalogue.fold(&incoming(message));
-        } else if message.topic() == self.blobs {
-            self.code.saw(message.key().unwrap_or_default(), message.offset());
+        let Known { catalogue, code, logs, ledger, redeliveries } = &self.known;
+        let topic = message.topic();
+        if topic == self.events {
+            catalogue.fold(&incoming(message));
+        } else if topic == self.blobs {
+            code.saw(message.key().unwrap_or_default(), message.offset());
+        } else if topic == self.calls {
+            ledger.note(message.partition(), message.offset(), message.payload().unwrap_or_default());
+        } else if topic == self.redeliveries {
+            if let Err(error) = redeliveries.put(&incoming(message)) {
+                tracing::warn!(
+                    error,
+                    kafka.offset = message.offset(),
+                    "what lies on {REDELIVERIES} is no event"
+                );
+            }
         } else if let Some(value) = message.payload() {
-            self.logs.keep(value);
+            logs.keep(value);
         }
     }
 }

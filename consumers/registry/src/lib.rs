@@ -2,8 +2,8 @@
 //!
 //! It follows the topics of the functions by a thread of its own ([`following`]): the [`catalogue`] is folded from their
 //! events, [`code`] knows where each chunk of code lies, [`logs`] keeps the last lines that functions said. [`calling`] brings
-//! these together: it finds a function, loads it once, and calls it within its limits. [`engine`] is the one place that knows
-//! whether this build has a sandbox.
+//! these together: it finds a function, loads it once, and calls it within its limits; [`later`] keeps calls that nobody waits for.
+//! [`engine`] is the one place that knows whether this build has a sandbox.
 //!
 //! It must never decide anything, and never believe that what it knows is all that there is: it is behind the log by a moment.
 
@@ -14,10 +14,13 @@ mod code;
 mod configuration;
 mod engine;
 mod following;
+mod later;
 mod logs;
+mod lookup;
 
 use std::{path::PathBuf, sync::Arc};
 
+use factfold_consumers::worker::binding::Redeliveries;
 use factfold_schemas::{
     functions::{Code, Language, Limits},
     kafka::Cluster,
@@ -27,13 +30,20 @@ use rdkafka::error::KafkaError;
 
 pub use self::{
     bench::{Bench, OnTheBench, Tried, TryError, Warmed},
-    calling::{CallError, Given},
+    calling::{CallError, Caller, Given},
     catalogue::Catalogue,
     code::CodeError,
     engine::{Reason, Refused},
+    later::{Ended, NotTaken, Standing, serve},
     logs::{Level, Line, Logs},
 };
-use self::{calling::Calls, code::CodeStore, engine::Engine, following::Follower};
+use self::{
+    calling::Calls,
+    code::CodeStore,
+    engine::Engine,
+    following::{Follower, Known},
+    later::Ledger,
+};
 
 /// How a registry runs functions.
 #[derive(Debug, Clone)]
@@ -58,6 +68,8 @@ struct Parts {
     logs: Arc<Logs>,
     engine: Engine,
     calls: Calls,
+    ledger: Arc<Ledger>,
+    redeliveries: Arc<Redeliveries>,
     vault: Arc<Vault>,
     // Its thread ends with the registry.
     _follower: Follower,
@@ -97,9 +109,28 @@ impl Registry {
         let catalogue = Arc::<Catalogue>::default();
         let code = Arc::new(CodeStore::open(cluster)?);
         let logs = Arc::new(Logs::open(cluster)?);
-        let follower = Follower::start(cluster, catalogue.clone(), code.clone(), logs.clone())?;
+        let ledger = Arc::new(Ledger::open(cluster)?);
+        let redeliveries = Arc::<Redeliveries>::default();
+        let known = Known {
+            catalogue: catalogue.clone(),
+            code: code.clone(),
+            logs: logs.clone(),
+            ledger: ledger.clone(),
+            redeliveries: redeliveries.clone(),
+        };
+        let follower = Follower::start(cluster, known)?;
         let calls = Calls::new(settings.calls_max);
-        Ok(Self(Arc::new(Parts { catalogue, code, logs, engine, calls, vault, _follower: follower })))
+        Ok(Self(Arc::new(Parts {
+            catalogue,
+            code,
+            logs,
+            engine,
+            calls,
+            ledger,
+            redeliveries,
+            vault,
+            _follower: follower,
+        })))
     }
 
     /// The functions that there are.
@@ -110,6 +141,11 @@ impl Registry {
     /// What functions said lately.
     pub fn logs(&self) -> &Logs {
         &self.0.logs
+    }
+
+    /// Events that bound functions are to be given once more, as far as they were read.
+    pub fn redeliveries(&self) -> Arc<Redeliveries> {
+        self.0.redeliveries.clone()
     }
 
     /// Looks at code before it is deployed: compiles it, and starts it once.

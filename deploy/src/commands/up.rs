@@ -145,6 +145,7 @@ async fn start(
     for service in Service::ALL {
         roles.add_worker(service).await?;
     }
+    roles.add_functions().await?;
     roles.add_projector().await?;
     roles.add_lag();
     roles.wait_for_workers().await?;

@@ -28,6 +28,7 @@ pub enum Who {
 pub enum Operation {
     DeployFunction,
     CallFunction,
+    GetFunctionCall,
     ListFunctions,
     GetFunction,
     GetFunctionSource,
@@ -131,6 +132,8 @@ impl Operation {
             Self::DeployFunction    => row(DEVELOPER, PUT,   "/v1/functions/{name}"),
             // With a token, or without one where it was deployed for everybody: the handler looks.
             Self::CallFunction      => row(Everyone, POST,   "/fn/{name}"),
+            // Who called, developers, and whoever knows the id of a call that was nobody's: the handler looks.
+            Self::GetFunctionCall   => row(Everyone, GET,    "/v1/functions/{name}/calls/{call}"),
             Self::ListFunctions     => row(DEVELOPER, GET,   "/v1/functions"),
             Self::GetFunction       => row(DEVELOPER, GET,   "/v1/functions/{name}"),
             Self::GetFunctionSource => row(DEVELOPER, GET,   "/v1/functions/{name}/source"),

@@ -11,7 +11,7 @@ use factfold_schemas::{
     json::Misfit,
     rejection::Reject,
 };
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use uuid::Uuid;
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     answers,
     gateway::Gateway,
     problems::{Answer, FieldError, Problem},
-    reading::{body::JSON, idempotency::IDEMPOTENCY_KEY, prefer::PREFER},
+    reading::{body::JSON, idempotency::IDEMPOTENCY_KEY, prefer::Prefer},
 };
 
 /// Which call it was: its lines in the logs say the same.
@@ -39,30 +39,15 @@ impl Gateway {
             return Err(Problem::rejected(&Rejection::FunctionNotFound.to_rejection()));
         }
         refuse_what_is_not_built(request.headers())?;
+        let prefer = Prefer::read(request.headers())?;
         let input = self.json_or_nothing(request).await?;
-        let call = Uuid::now_v7().to_string();
-        let told = |caller: &Caller| json!({ "user": caller.user, "roles": caller.roles() });
-        let called = registry
-            .call(name, &call, &input, |deployed| {
-                json!({
-                    "function": name,
-                    "revision": deployed.revision,
-                    "call": call,
-                    "caller": caller.as_ref().map(told),
-                })
-            })
-            .await;
-        match called {
-            Ok(output) => {
-                let mut response = ([(header::CONTENT_TYPE, JSON)], output.get().to_owned()).into_response();
-                answers::set(&mut response, CALL, &call);
-                Ok(response)
-            }
-            Err(error) => {
-                let is_developer = caller.is_some_and(|caller| caller.is(Role::Developer));
-                Err(problem(error, is_developer).with_header(CALL, &call))
-            }
+        let call = Uuid::now_v7();
+        if prefer.responds_async() {
+            return self.call_later(name, call, caller, input, prefer).await;
         }
+        let told = caller.as_ref().map(told);
+        let called = registry.call(name, call, told.as_ref(), &input).await;
+        answer(call, called, caller.as_ref())
     }
 
     /// Calls the function that answers this path; `None` where none does.
@@ -87,19 +72,43 @@ impl Gateway {
     }
 }
 
-/// A call is made once, and waited for: whoever asks for anything else must not think to have got it.
+/// Each call runs: whoever asks for anything else must not think to have got it.
 fn refuse_what_is_not_built(headers: &HeaderMap) -> Result<(), Problem> {
-    for name in [PREFER, IDEMPOTENCY_KEY] {
-        if headers.contains_key(&name) {
-            let detail = format!("the header {name} is not built for calls of functions");
-            return Err(Problem::new("not-implemented", detail));
-        }
+    if headers.contains_key(IDEMPOTENCY_KEY) {
+        let detail = format!("the header {IDEMPOTENCY_KEY} is not built for calls of functions");
+        return Err(Problem::new("not-implemented", detail));
     }
     Ok(())
 }
 
+/// Who calls, as the function is told.
+pub(super) fn told(caller: &Caller) -> factfold_registry::Caller {
+    factfold_registry::Caller { user: caller.user, roles: caller.roles().to_vec() }
+}
+
+/// What the caller is told of a call that has ended.
+pub(super) fn answer(
+    call: Uuid,
+    result: Result<Box<RawValue>, CallError>,
+    caller: Option<&Caller>,
+) -> Answer {
+    let call = call.to_string();
+    match result {
+        Ok(output) => {
+            let mut response = ([(header::CONTENT_TYPE, JSON)], output.get().to_owned()).into_response();
+            answers::set(&mut response, CALL, &call);
+            Ok(response)
+        }
+        Err(error) => Err(problem(error, is_developer(caller)).with_header(CALL, &call)),
+    }
+}
+
+pub(super) fn is_developer(caller: Option<&Caller>) -> bool {
+    caller.is_some_and(|caller| caller.is(Role::Developer))
+}
+
 /// What the caller is told about a call that gave nothing. Where in its code it failed is for developers alone.
-fn problem(error: CallError, is_developer: bool) -> Problem {
+pub(super) fn problem(error: CallError, is_developer: bool) -> Problem {
     let detail = error.to_string();
     let errors = |misfits: Vec<Misfit>| misfits.iter().map(|misfit| FieldError::within("", misfit)).collect();
     match error {
@@ -118,7 +127,7 @@ fn problem(error: CallError, is_developer: bool) -> Problem {
             }
         }
         CallError::Failed(Reason::Stopped(_)) => Problem::new("function-stopped", detail),
-        CallError::Failed(Reason::Ours(_)) | CallError::Code(_) | CallError::Unfit(_) | CallError::Sealed => {
+        CallError::Failed(Reason::Ours(_)) | CallError::Unfit(_) | CallError::Sealed => {
             tracing::warn!(error = detail, "a function cannot be run");
             Problem::new("function-unavailable", "it cannot be run now, or not here").retry_after(1)
         }

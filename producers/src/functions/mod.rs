@@ -5,11 +5,12 @@
 mod calling;
 mod configuring;
 mod deploying;
+mod later;
 
 use factfold_registry::Registry;
 use factfold_schemas::functions::FunctionName;
 
-pub(crate) use self::deploying::Deployment;
+pub(crate) use self::{deploying::Deployment, later::LaterCall};
 use crate::{gateway::Gateway, problems::Problem};
 
 impl Gateway {

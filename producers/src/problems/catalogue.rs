@@ -68,6 +68,7 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("no-change", 200, "It is so already", "Nothing."),
 
     entry("function-not-found", 404, "No such function", "Check the name; GET /v1/functions lists them."),
+    entry("call-not-found", 404, "No such call", "Check the name and the id; only calls that nobody waited for (`Prefer: respond-async`) are kept, for a day."),
     entry("revision-not-found", 404, "No such revision", "GET /v1/functions/<name> lists those that are kept."),
     entry("invalid-code", 422, "The code does not fit", "Code has 1 byte to 23 MiB, and is named by its SHA-256 in lower-case hexadecimal digits."),
     entry("invalid-path", 422, "The path does not fit", "A path is `/` and letters, digits, `-`, `_`, `.` and `/`; not one of the gateway's own."),

@@ -147,24 +147,29 @@ impl Problem {
     pub fn errors(&self) -> &[FieldError] {
         &self.0.errors
     }
-}
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let Inner { name, status, detail, errors, members, headers } = *self.0;
+    /// All of it but its headers, as JSON.
+    pub(crate) fn body(&self) -> Value {
+        let Inner { name, status, detail, errors, members, .. } = &*self.0;
         let mut body = Map::from_iter([
             ("type".to_owned(), json!(format!("/problems/{name}"))),
-            ("title".to_owned(), json!(catalogue::title_of(&name))),
+            ("title".to_owned(), json!(catalogue::title_of(name))),
             ("status".to_owned(), json!(status.as_u16())),
             ("detail".to_owned(), json!(detail)),
         ]);
         if !errors.is_empty() {
             body.insert("errors".to_owned(), json!(errors));
         }
-        body.extend(members);
-        let body = Value::Object(body).to_string();
+        body.extend(members.clone());
+        Value::Object(body)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, body) = (self.status(), self.body().to_string());
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
-        response.headers_mut().extend(headers);
+        response.headers_mut().extend(self.0.headers);
         response
     }
 }

@@ -60,6 +60,16 @@ impl Prefer {
         }
     }
 
+    /// Whether not to wait at all, or for so long only.
+    pub(crate) const fn responds_async(self) -> bool {
+        self.respond_async
+    }
+
+    /// How long to wait, where it says so.
+    pub(crate) fn wait(self) -> Duration {
+        self.wait.unwrap_or_default()
+    }
+
     /// `Preference-Applied`; `None` when the client preferred nothing.
     pub(crate) fn applied(self) -> Option<String> {
         let wait = self.wait.map(|wait| format!("wait={}", wait.as_secs()));

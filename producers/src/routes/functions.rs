@@ -4,7 +4,7 @@ pub(super) mod described;
 
 use axum::{
     extract::{OriginalUri, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::IntoResponse,
 };
 use factfold_projections::{FunctionFilter, NameCursor};
@@ -26,7 +26,8 @@ use crate::{
     problems::{Answer, Problem},
     reading::{
         body::{DEPLOYMENT_BYTES_MAX, JSON},
-        parameters::{self, Parameters, PathText},
+        parameters::{self, Parameters, PathText, PathTexts},
+        prefer::Prefer,
         read::Read,
         write::Write,
     },
@@ -273,4 +274,16 @@ pub(super) async fn call(
     request: Request,
 ) -> Answer {
     gateway.call(name(&text)?, caller, request).await
+}
+
+/// `GET /v1/functions/{name}/calls/{call}`
+pub(super) async fn later_call(
+    State(gateway): State<Gateway>,
+    caller: Option<Caller>,
+    PathTexts([text, call]): PathTexts<2>,
+    headers: HeaderMap,
+    Parameters(parameters::None {}): Parameters<parameters::None>,
+) -> Answer {
+    let call = call.parse().map_err(|error| Problem::new("invalid-parameter", format!("call: {error}")))?;
+    gateway.later_call(name(&text)?, call, caller, Prefer::read(&headers)?).await
 }

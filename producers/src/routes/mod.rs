@@ -88,6 +88,7 @@ fn route(operation: Operation, method: MethodFilter) -> Option<Route> {
         }
         Operation::ReadFunctionLogs => (on(method, functions::logs), functions::described::logs),
         Operation::CallFunction => (on(method, functions::call), functions::described::call),
+        Operation::GetFunctionCall => (on(method, functions::later_call), functions::described::later_call),
         Operation::ListGoods => (on(method, goods::list), goods::described::list),
         Operation::GetGoods => (on(method, goods::show), goods::described::show),
         Operation::AddGoods => (on(method, goods::add), goods::described::add),

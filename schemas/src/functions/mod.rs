@@ -34,6 +34,29 @@ pub const LOGS: &str = "functions.logs";
 pub const LOGS_CONFIGURATION: &[(&str, &str)] =
     &[("retention.ms", "86400000"), ("retention.bytes", "268435456"), ("segment.bytes", "67108864")];
 
+/// The topic of calls that nobody waits for: each as it was taken, and what came of it. Calls of one function lie in one partition.
+pub const CALLS: &str = "functions.calls";
+
+/// How Kafka must keep [`CALLS`]: for a day, and no more than there is room for.
+pub const CALLS_CONFIGURATION: &[(&str, &str)] = &[
+    ("retention.ms", "86400000"),
+    ("retention.bytes", "1073741824"),
+    ("segment.bytes", "67108864"),
+    ("max.message.bytes", "2097164"),
+];
+
+/// The topic of events that bound functions are to be given once more: dead letters that an operator has published again. One
+/// partition: there are few.
+pub const REDELIVERIES: &str = "functions.redeliveries";
+
+/// How Kafka must keep [`REDELIVERIES`]: as long as dead letters, and no more than there is memory for.
+pub const REDELIVERIES_CONFIGURATION: &[(&str, &str)] = &[
+    ("retention.ms", "2592000000"),
+    ("retention.bytes", "67108864"),
+    ("segment.bytes", "16777216"),
+    ("max.message.bytes", "2097164"),
+];
+
 /// The topic of the events that bound functions return. Others can be bound to it.
 pub const EMITTED: Topic = Topic { service: Service::Functions, kind: TopicKind::Emitted };
 

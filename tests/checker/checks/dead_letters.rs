@@ -1,10 +1,14 @@
 //! Each `DeadLettered` has exactly one dead letter, with the same reason and the record as it came; and every dead letter
-//! has its outcome, but for events with which a bound function failed.
+//! has its outcome, but for events with which a bound function failed. (What was done about one is said beside it.)
 
 use std::collections::BTreeMap;
 
 use factfold_consumers::decider::Decider;
-use factfold_schemas::{position::Position, record::Outcome};
+use factfold_schemas::{
+    letter::{DETAIL, FUNCTION, MARKER, POSITION, REASON},
+    position::Position,
+    record::Outcome,
+};
 
 use crate::{
     history::{ServiceLog, place},
@@ -19,7 +23,10 @@ pub fn check<D: Decider>(log: &ServiceLog<D>, report: &mut Report) {
     let topic = D::SERVICE.dead_letters();
     let mut letters = BTreeMap::<Position, Vec<&Record>>::new();
     for letter in &log.dead_letters {
-        match letter.last_header("factfold_position").and_then(|text| text.parse::<Position>().ok()) {
+        if letter.last_header(MARKER).is_some() {
+            continue;
+        }
+        match letter.last_header(POSITION).and_then(|text| text.parse::<Position>().ok()) {
             // With which a bound function failed: an event has no outcome.
             Some(position) if is_of_a_function(position, letter) => {}
             Some(position) => letters.entry(position).or_default().push(letter),
@@ -36,7 +43,7 @@ pub fn check<D: Decider>(log: &ServiceLog<D>, report: &mut Report) {
             report.add(NAME, at, format!("dead-lettered, but its dead letters are {places:?}"));
             continue;
         };
-        let said = (letter.last_header("factfold_reason"), letter.last_header("factfold_detail"));
+        let said = (letter.last_header(REASON), letter.last_header(DETAIL));
         if said != (Some(dead.reason.name.as_str()), Some(dead.reason.detail.as_str())) {
             let what = format!("it says {said:?}, the outcome at {} says {:?}", outcome.at, dead.reason);
             report.add(NAME, place(topic, letter), what);
@@ -54,7 +61,7 @@ pub fn check<D: Decider>(log: &ServiceLog<D>, report: &mut Report) {
 }
 
 fn is_of_a_function(position: Position, letter: &Record) -> bool {
-    position.topic.holds_events() && letter.last_header("factfold_function").is_some()
+    position.topic.holds_events() && letter.last_header(FUNCTION).is_some()
 }
 
 /// Key, value and headers, with ours after them.

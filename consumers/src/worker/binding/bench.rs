@@ -11,6 +11,7 @@ use factfold_schemas::{
     cloudevents::{Incoming, Outgoing},
     functions::{FunctionBound, STATE},
     ids::OrderId,
+    letter::LETTER,
     orders,
     partitioner::partition_of,
     topics::{Service, Topic},
@@ -58,6 +59,7 @@ pub(super) struct Bench {
     binding: Binding,
     given: Arc<Mutex<Vec<(Value, Value)>>>,
     rests: Arc<Mutex<usize>>,
+    pub(super) redeliveries: Arc<Redeliveries>,
     topic: Topic,
     /// The next offset of each partition.
     next: [i64; PARTITIONS as usize],
@@ -94,9 +96,10 @@ impl Bench {
             Fake { answer: Box::new(answer), given: Arc::clone(&given), rests: Arc::clone(&rests) };
         let topic = binding.topic().expect("a topic of events");
         let layout = Layout::even(PARTITIONS, PARTITIONS);
-        let giving = Giving::new(binding.clone(), topic, function, layout, 1 << 20);
+        let redeliveries = Arc::<Redeliveries>::default();
+        let giving = Giving::new(binding.clone(), topic, function, redeliveries.clone(), layout, 1 << 20);
         let (next, states) = Default::default();
-        let mut bench = Self { giving, binding, given, rests, topic, next, states };
+        let mut bench = Self { giving, binding, given, rests, redeliveries, topic, next, states };
         for partition in 0..PARTITIONS {
             bench.take_over(partition);
         }
@@ -176,6 +179,21 @@ impl Bench {
         let [stop] = stops.as_slice() else { panic!("it stopped: {stops:?}") };
         assert_eq!(stop.partition, (self.topic, partition));
         *stop
+    }
+
+    /// An operator publishes this dead letter, which lies there.
+    pub(super) fn publish(&self, letter: &Outgoing, at: &str) {
+        let mut letter = letter.clone();
+        letter.headers.push(LETTER, at);
+        self.redeliveries.put(&letter.incoming()).expect("it is one");
+    }
+
+    /// What the worker does by itself: in which partitions, and what it writes there.
+    pub(super) fn act(&mut self) -> (Vec<i32>, Vec<Produce>) {
+        let due = self.giving.due().into_iter().map(|(_, partition)| partition).collect();
+        let mut out = Vec::new();
+        self.giving.act(&mut out).expect("it goes on");
+        (due, out)
     }
 
     /// What was processed since the last commit, from these offsets on, never was.

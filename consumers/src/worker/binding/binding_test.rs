@@ -1,5 +1,7 @@
 //! What a worker makes of events and a function, without a broker and a sandbox.
 
+use std::sync::{Arc, Mutex};
+
 use factfold_schemas::{
     cloudevents::{CloudEvent, Outgoing},
     command::{Auth, Header},
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 use super::{bench::*, *};
 use crate::{
     given::{id, recorded},
-    worker::processor::{Hydrate as _, Start},
+    worker::processor::{Hydrate as _, Processor as _, Start},
 };
 
 const ORDER: OrderId = id(1);
@@ -421,4 +423,109 @@ fn a_binding_is_to_events() {
     for wrong in ["orders.commands", "functions.state", "coffee"] {
         assert!(of(wrong).is_err(), "{wrong}");
     }
+}
+
+/// A function that fails while it is told so, and counts else.
+fn mendable() -> (Bench, Arc<Mutex<Option<Failed>>>) {
+    let fails = Arc::new(Mutex::new(Some(failing("no", true))));
+    let said = fails.clone();
+    let bench = Bench::answering(binding(), move |event, context| {
+        match said.lock().expect("nobody panics").clone() {
+            Some(failed) => Err(failed),
+            None => Ok(counting(event, context).to_string()),
+        }
+    });
+    (bench, fails)
+}
+
+/// The letter of an event with which it fails.
+fn letter_of(bench: &mut Bench, event: &Outgoing, partition: i32) -> Outgoing {
+    for _ in 0..3 {
+        bench.put_off(event, partition);
+        bench.hurry();
+    }
+    let out = bench.put(event, partition);
+    dead_letters(&out)[0].clone()
+}
+
+/// (Seen failing where nothing is remembered, and where it is not written.)
+#[test]
+fn what_an_operator_publishes_is_given_once_more_and_counts_once() {
+    let (mut bench, fails) = mendable();
+    let (at, place) = (home(ORDER), "functions.dead-letters/0@7");
+    let letter = letter_of(&mut bench, &cancelled(ORDER), at);
+    assert_eq!(bench.act(), (vec![], vec![]), "nobody has published it");
+    *fails.lock().expect("nobody panics") = None;
+    bench.put(&expired(ORDER), at);
+    bench.publish(&letter, place);
+
+    // As it came, with the state of now.
+    let (due, out) = bench.act();
+    assert_eq!(due, [at]);
+    let (event, context) = bench.given().pop().expect("it was given");
+    assert_eq!(
+        (&event["type"], &event["recordedtime"]),
+        (&json!("OrderCancelled"), &json!("2023-11-14T22:13:20Z"))
+    );
+    let position = format!("orders.events/{at}@0");
+    assert_eq!((&context["position"], &context["state"]), (&json!(position), &json!({ "count": 1 })));
+    assert!(
+        event["factfold_reason"].is_null() && event.as_object().is_some_and(|e| !e.contains_key("letter"))
+    );
+
+    // A transaction that fails is one that never was.
+    bench.discard(0, at);
+    let (due, again) = bench.act();
+    assert_eq!((due, &again), (vec![at], &out));
+    assert_eq!(on(&again, STATE).len(), 2, "the state, and that it was given");
+    bench.commit(&again);
+    assert_eq!(bench.state(ORDER), Some(json!({ "count": 2 })));
+    assert_eq!(bench.act(), (vec![], vec![]));
+
+    // Whoever takes over knows it.
+    let mut next = bench.successor(counting);
+    next.publish(&letter, place);
+    assert_eq!(next.state(ORDER), Some(json!({ "count": 2 })));
+    assert_eq!(next.act(), (vec![], vec![]));
+    next.giving.forget((Service::Orders.events(), at));
+    next.publish(&letter, "functions.dead-letters/0@8");
+    assert_eq!(next.act(), (vec![], vec![]), "its partition is another's");
+}
+
+#[test]
+fn what_fails_once_more_is_another_letter_and_what_cannot_run_waits() {
+    let (mut bench, fails) = mendable();
+    let at = home(ORDER);
+    let letter = letter_of(&mut bench, &cancelled(ORDER), at);
+    bench.publish(&letter, "functions.dead-letters/0@7");
+    let (_, out) = bench.act();
+    bench.commit(&out);
+    let again = dead_letters(&out)[0];
+    for name in ["factfold_position", "factfold_timestamp", "factfold_function", "factfold_binding", "ce_id"]
+    {
+        assert_eq!(header(again, name), header(&letter, name), "{name}");
+    }
+    assert_eq!(again.headers.iter().count(), letter.headers.iter().count());
+    assert_eq!(bench.act(), (vec![], vec![]));
+
+    *fails.lock().expect("nobody panics") = Some(failing("not yet", false));
+    bench.publish(again, "functions.dead-letters/0@9");
+    assert_eq!(bench.act(), (vec![at], vec![]));
+    bench.commit(&[]);
+    assert_eq!(bench.act(), (vec![], vec![]), "it rests");
+    assert_eq!(bench.given().len(), 6);
+
+    // Another binding's is none of its business.
+    let headers = letter.headers.iter().map(|(name, value)| {
+        (name.to_owned(), if name == "factfold_binding" { b"3".to_vec() } else { value.to_vec() })
+    });
+    let other = Outgoing { headers: headers.collect(), ..letter.clone() };
+    bench.giving.rests_until = None;
+    bench.publish(again, "functions.dead-letters/0@7");
+    bench.publish(&other, "functions.dead-letters/0@10");
+    *fails.lock().expect("nobody panics") = None;
+    let (_, out) = bench.act();
+    bench.commit(&out);
+    assert_eq!((bench.act(), bench.given().len()), ((vec![], vec![]), 7));
+    assert!(bench.redeliveries.put(&cancelled(ORDER).incoming()).is_err(), "that is no letter");
 }

@@ -1,7 +1,11 @@
 //! The story of one event: whether it is wanted, what the function makes of it, what is written; and what happens when the
 //! function fails.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use factfold_schemas::{
     cloudevents::{Incoming, Outgoing},
@@ -19,6 +23,7 @@ use super::{
     event::{self, Event},
     pace::Pace,
     records::Author,
+    redeliveries::{Redeliveries, Redelivery},
     states::States,
     tries::Tries,
 };
@@ -31,11 +36,15 @@ use crate::worker::{
 /// About how many bytes a record takes beside its value, in memory and on the topic.
 const RECORD_BYTES: usize = 512;
 
+/// How long an event that is to be given once more waits while the function cannot be run.
+const REST: Duration = Duration::from_secs(1);
+
 /// Gives a function the events of its topic.
 pub(super) struct Giving<F> {
     pub(super) binding: Binding,
     topic: Topic,
     function: F,
+    redeliveries: Arc<Redeliveries>,
     layout: Layout,
     author: Author,
     /// How many bytes are written in one transaction, about.
@@ -45,7 +54,19 @@ pub(super) struct Giving<F> {
     pub(super) pace: Pace,
     /// Whether the function could not be run when it was last tried. It is said once, not for each event that waits.
     is_out: bool,
+    /// What is to be given once more in the transaction that is next.
+    again: Option<Arc<Redelivery>>,
+    /// Until when nothing is given once more: the function could not be run.
+    pub(super) rests_until: Option<Instant>,
     draft: Draft,
+}
+
+/// Why nothing came of an event.
+enum Unmade {
+    /// It is the function's fault, or seems so.
+    Failed(DeadLetterReason),
+    /// It is not: a sentence.
+    NotNow(String),
 }
 
 /// What the open transaction has.
@@ -59,18 +80,28 @@ struct Draft {
 }
 
 impl<F: Bound> Giving<F> {
-    pub(super) fn new(binding: Binding, topic: Topic, function: F, layout: Layout, bytes_max: usize) -> Self {
+    pub(super) fn new(
+        binding: Binding,
+        topic: Topic,
+        function: F,
+        redeliveries: Arc<Redeliveries>,
+        layout: Layout,
+        bytes_max: usize,
+    ) -> Self {
         Self {
             author: Author::of(&binding),
             binding,
             topic,
             function,
+            redeliveries,
             layout,
             bytes_max,
             partitions: BTreeMap::new(),
             tries: Tries::default(),
             pace: Pace::new(),
             is_out: false,
+            again: None,
+            rests_until: None,
             draft: Draft::default(),
         }
     }
@@ -103,10 +134,19 @@ impl<F: Bound> Giving<F> {
             Ok(json) => json,
             Err(detail) => return self.dead_letter(record, event.at, why("unreadable-event", detail), out),
         };
-        let state = self.partitions.get(&record.partition).and_then(|states| states.get(event.stream));
+        match self.make(&json, event) {
+            Ok(effects) => self.write(event, effects, out),
+            Err(Unmade::Failed(why)) => self.failed(record, event.at, why, out),
+            Err(Unmade::NotNow(message)) => self.wait(event.at, &message),
+        }
+    }
+
+    /// What the function makes of this event.
+    fn make(&mut self, json: &str, event: &Event<'_>) -> Result<Effects, Unmade> {
+        let state = self.partitions.get(&event.at.partition).and_then(|states| states.get(event.stream));
         let context = event.context(self.binding.name, self.binding.bound.binding, state);
         let began = Instant::now();
-        let given = self.function.give(&json, &context);
+        let given = self.function.give(json, &context);
         let took = began.elapsed();
         self.pace.took(took);
         tracing::trace!(
@@ -117,15 +157,34 @@ impl<F: Bound> Giving<F> {
         let effects = match given {
             Ok(Given { output }) => effects::read(&output).map_err(|detail| why("invalid-output", detail)),
             Err(Failed { message, is_lasting: true }) => Err(why("function-failed", message)),
-            Err(Failed { message, is_lasting: false }) => return self.wait(event.at, &message),
+            Err(Failed { message, is_lasting: false }) => return Err(Unmade::NotNow(message)),
         };
         self.is_out = false;
-        match effects {
-            Ok(effects) => {
-                self.draft.given += 1;
-                self.write(event, effects, out);
+        self.draft.given += u64::from(effects.is_ok());
+        effects.map_err(Unmade::Failed)
+    }
+
+    /// Gives an event once more, since an operator wants it. If the function fails again, there is another letter of it.
+    fn give_again(&mut self, again: &Redelivery, out: &mut Vec<Produce>) {
+        let record = again.record();
+        let read = event::read(again.at.topic, &record).and_then(|event| Ok((event.json()?, event)));
+        let made = match &read {
+            Ok((json, event)) => self.make(json, event),
+            Err(detail) => Err(Unmade::Failed(why("unreadable-event", detail.clone()))),
+        };
+        match (made, read) {
+            (Ok(effects), Ok((_, event))) => self.write(&event, effects, out),
+            (Err(Unmade::NotNow(message)), _) => {
+                self.rests_until = Some(Instant::now() + REST);
+                return self.say_out(again.at, &message);
             }
-            Err(why) => self.failed(record, event.at, why, out),
+            (Err(Unmade::Failed(why)), _) => self.dead_letter(&record, again.at, why, out),
+            (Ok(_), Err(_)) => unreachable!("nothing is made of what cannot be read"),
+        }
+        let said = self.author.gave(again.letter, again.at);
+        self.produce(STATE, again.at.partition, said, out);
+        if let Some(states) = self.partitions.get_mut(&again.at.partition) {
+            states.gave(again.letter);
         }
     }
 
@@ -171,13 +230,17 @@ impl<F: Bound> Giving<F> {
     /// It is not the function's fault: the event waits for as long as that takes.
     fn wait(&mut self, at: Position, message: &str) {
         let until = self.tries.unavailable(at.partition, at.offset, Instant::now());
+        self.say_out(at, message);
+        self.stop(at, until);
+    }
+
+    fn say_out(&mut self, at: Position, message: &str) {
         if !std::mem::replace(&mut self.is_out, true) {
             tracing::warn!(
                 function.name = %self.binding.name, kafka.position = %at, message,
                 "it cannot be run now: its events wait"
             );
         }
-        self.stop(at, until);
     }
 
     /// The partition goes on with this event, not before this time.
@@ -250,6 +313,26 @@ impl<F: Bound> Processor for Giving<F> {
     fn forget(&mut self, (_, partition): TopicPartition) {
         self.partitions.remove(&partition);
         self.tries.forget(partition);
+    }
+
+    /// One at a time: the function may take long.
+    fn due(&mut self) -> Vec<TopicPartition> {
+        self.again = if self.rests_until.is_some_and(|until| until > Instant::now()) {
+            None
+        } else {
+            self.redeliveries.first(&self.author.group, |again| {
+                let states = self.partitions.get(&again.at.partition);
+                again.at.topic == self.topic && states.is_some_and(|states| !states.has_given(again.letter))
+            })
+        };
+        self.again.iter().map(|again| (again.at.topic, again.at.partition)).collect()
+    }
+
+    fn act(&mut self, out: &mut Vec<Produce>) -> Result<(), Error> {
+        if let Some(again) = self.again.take() {
+            self.give_again(&again, out);
+        }
+        Ok(())
     }
 
     fn appetite(&self) -> Option<usize> {

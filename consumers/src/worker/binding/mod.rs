@@ -6,6 +6,7 @@
 //!   [`records`] is how that is written.
 //! - [`states`] is what is kept for each key: a cache of its topic, which is folded at takeover.
 //! - [`tries`] says when a function that failed is tried again, [`pace`] how much is given before a transaction is made of it.
+//! - [`redeliveries`] are events that are given once more, since an operator wants it.
 //!
 //! It knows no sandbox: whatever is [`Bound`] can be run. All of a batch is given before its transaction begins, since a
 //! function may take long. It may be given the same event more often than once, when a transaction fails or a worker dies;
@@ -16,9 +17,12 @@ mod event;
 mod giving;
 mod pace;
 mod records;
+mod redeliveries;
 mod states;
 mod tries;
 mod vocabulary;
+
+use std::sync::Arc;
 
 use factfold_schemas::{
     functions::{FunctionBound, FunctionName, STATE},
@@ -27,7 +31,7 @@ use factfold_schemas::{
 };
 
 use self::giving::Giving;
-pub use self::states::States;
+pub use self::{redeliveries::Redeliveries, states::States};
 use super::{Layout, Settings, Shutdown, Status, error::Error};
 
 /// A function, as whoever runs it sees it. The sandbox is one, tests have another.
@@ -66,10 +70,11 @@ pub struct Binding {
     pub bound: FunctionBound,
 }
 
-/// Gives a function the events of its topic, until told to stop.
+/// Gives a function the events of its topic, and those that are to be given once more, until told to stop.
 pub fn run(
     binding: Binding,
     function: impl Bound,
+    redeliveries: Arc<Redeliveries>,
     cluster: &Cluster,
     settings: Settings,
     shutdown: Shutdown,
@@ -81,7 +86,7 @@ pub fn run(
     let settings = Settings { turns: 1, ..settings };
     super::run(cluster, settings, shutdown, status, |layout| {
         check(&layout, topic)?;
-        Ok(Giving::new(binding, topic, function, layout, bytes_max))
+        Ok(Giving::new(binding, topic, function, redeliveries, layout, bytes_max))
     })
 }
 

@@ -4,8 +4,9 @@ use factfold_schemas::{
     cloudevents::{HeaderWriter, Incoming, Outgoing},
     command::{Auth, Header},
     functions::FunctionName,
+    letter::{BINDING, FUNCTION, POSITION, dead_letter},
     position::Position,
-    record::{DeadLetterReason, dead_letter},
+    record::DeadLetterReason,
     visible,
 };
 use serde_json::value::RawValue;
@@ -69,11 +70,20 @@ impl Author {
 
     /// The record of the state of the event's key, or that there is none any more. It names the event, which is decided then.
     pub(super) fn state(&self, event: &Event<'_>, state: Option<&RawValue>) -> Outgoing {
-        let headers =
-            [("content-type", "application/json".to_owned()), (states::POSITION, event.at.to_string())];
+        let headers = [("content-type", "application/json".to_owned()), (POSITION, event.at.to_string())];
         Outgoing {
             key: Some(states::key(&self.group, event.stream).into_bytes()),
             value: state.map(|state| state.get().as_bytes().to_vec()),
+            headers: headers.into_iter().collect(),
+        }
+    }
+
+    /// The record of the word that the event of this letter, which lies there, was given once more.
+    pub(super) fn gave(&self, letter: Position, at: Position) -> Outgoing {
+        let headers = [("content-type", "application/json".to_owned()), (POSITION, at.to_string())];
+        Outgoing {
+            key: Some(states::key_of_letter(&self.group, letter).into_bytes()),
+            value: Some(br#"{"given":true}"#.to_vec()),
             headers: headers.into_iter().collect(),
         }
     }
@@ -87,7 +97,8 @@ impl Author {
         let value = record.value.map(|value| visible::data(at.topic.service, value));
         let shown = Incoming { value: value.as_deref(), ..record.clone() };
         let mut letter = dead_letter(&shown, at.topic, &why);
-        letter.headers.push("factfold_function", function.as_str());
+        letter.headers.push(FUNCTION, function.as_str());
+        letter.headers.push(BINDING, binding.to_string());
         letter
     }
 

@@ -5,9 +5,11 @@
 
 use std::ops::Range;
 
-use factfold_schemas::{cloudevents::Incoming, functions::STATE, position::Position, topics::Topic};
+use factfold_schemas::{
+    cloudevents::Incoming, functions::STATE, letter::POSITION, position::Position, topics::Topic,
+};
 use jiff::Timestamp;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::value::RawValue;
 
 use crate::worker::{
@@ -15,12 +17,14 @@ use crate::worker::{
     processor::{Hydrate, Start, TopicPartition},
 };
 
-/// The header with the position of the event that a state comes from.
-pub(super) const POSITION: &str = "factfold_position";
-
 /// The key of a state on its topic.
 pub(super) fn key(group: &str, stream: &str) -> String {
     format!("{group}/{stream}")
+}
+
+/// The key of the word that the event of this letter was given once more. (A group has no `!`.)
+pub(super) fn key_of_letter(group: &str, letter: Position) -> String {
+    format!("{group}!{letter}")
 }
 
 /// The states of one partition.
@@ -33,6 +37,10 @@ pub struct States {
     states: FxHashMap<Box<str>, Box<RawValue>>,
     /// What the open transaction would change.
     draft: FxHashMap<Box<str>, Option<Box<RawValue>>>,
+    /// The letters whose events were given once more.
+    letters: FxHashSet<Position>,
+    /// Of these, the one of the open transaction.
+    draft_letter: Option<Position>,
     /// The highest offset that a state comes from.
     decided: Option<i64>,
 }
@@ -40,8 +48,8 @@ pub struct States {
 impl States {
     /// A partition of which nothing is known yet.
     pub(super) fn new(of: TopicPartition, group: String, from: Option<Timestamp>) -> Self {
-        let (states, draft) = (FxHashMap::default(), FxHashMap::default());
-        Self { of, group, from, states, draft, decided: None }
+        let (states, draft, letters) = (FxHashMap::default(), FxHashMap::default(), FxHashSet::default());
+        Self { of, group, from, states, draft, letters, draft_letter: None, decided: None }
     }
 
     /// The state of this key, as the open transaction would leave it.
@@ -57,8 +65,19 @@ impl States {
         self.draft.insert(stream.into(), state);
     }
 
+    /// Whether the event of this letter was given once more.
+    pub(super) fn has_given(&self, letter: Position) -> bool {
+        self.letters.contains(&letter)
+    }
+
+    /// The event of this letter was given once more.
+    pub(super) fn gave(&mut self, letter: Position) {
+        self.draft_letter = Some(letter);
+    }
+
     /// What the transaction changed is true.
     pub(super) fn commit(&mut self) {
+        self.letters.extend(self.draft_letter.take());
         for (stream, state) in std::mem::take(&mut self.draft) {
             keep(&mut self.states, stream, state);
         }
@@ -66,6 +85,7 @@ impl States {
 
     /// What the transaction would have changed never was.
     pub(super) fn discard(&mut self) {
+        self.draft_letter = None;
         self.draft.clear();
     }
 }
@@ -92,9 +112,10 @@ impl Hydrate for States {
     }
 
     fn fold(&mut self, topic: Topic, record: &Incoming<'_>) -> Result<(), Error> {
-        let key = record.key.and_then(|key| std::str::from_utf8(key).ok());
-        let Some(stream) = key.and_then(|key| key.strip_prefix(self.group.as_str())?.strip_prefix('/'))
-        else {
+        let key = record.key.and_then(|key| std::str::from_utf8(key).ok()?.strip_prefix(self.group.as_str()));
+        let Some(key) = key else { return Ok(()) };
+        let Some(stream) = key.strip_prefix('/') else {
+            self.letters.extend(key.strip_prefix('!').and_then(|letter| letter.parse::<Position>().ok()));
             return Ok(());
         };
         let state = record.value.map(serde_json::from_slice::<Box<RawValue>>).transpose();

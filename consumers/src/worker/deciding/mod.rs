@@ -22,11 +22,12 @@ use factfold_schemas::{
     command::{Digest, Header, NOT_BEFORE_MAX},
     ids::StreamId,
     kafka::Cluster,
+    letter::dead_letter,
     partitioner::partition_of,
     position::Position,
     record::{
         Answer, Cause, DeadLetterReason, DeadLettered, Forwarded, NoChange, Outcome, RecordedOutcome,
-        Rejected, Repeated, Reply, Scheduled, dead_letter, event_record,
+        Rejected, Repeated, Reply, Scheduled, event_record,
     },
     rejection::{Common, Reject as _, Rejection, RejectionKind},
     timer::Timer,

@@ -4,27 +4,33 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
 use factfold_projections::log_reader::{Bound, Log, Record, Stop, envelope, merge};
-use factfold_schemas::{cloudevents::Incoming, position::Position, topics::Service};
+use factfold_schemas::{
+    cloudevents::{Headers, Incoming, Outgoing},
+    functions::FunctionName,
+    letter::{self, BINDING, DETAIL, FUNCTION, LETTER, MARKER, MARKS, POSITION, REASON, TIMESTAMP},
+    position::Position,
+    topics::Service,
+};
 use jiff::Timestamp;
 use rdkafka::message::{Headers as _, Message as _};
 use serde::{Deserialize, Serialize};
 
 use crate::{blocking::interrupted, failure::Failure};
 
-/// Which marker it is.
-pub(super) const MARKER: &str = "factfold_marker";
-/// The position of the letter that a marker is about.
-pub(super) const MARKS: &str = "factfold_marks";
-
 /// What could not be read, as it came.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Letter {
     pub(super) position: Position,
     pub(super) time: Timestamp,
-    /// Where the command lay.
+    /// Where the command, or the event, lay.
     pub(super) command_position: String,
+    /// When it was stored there, in milliseconds since 1970.
+    pub(super) stored_ms: String,
     pub(super) reason: String,
     pub(super) detail: String,
+    /// Of an event: the function that failed with it, in which of its bindings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) binding: Option<(FunctionName, u32)>,
     #[serde(serialize_with = "lossy")]
     pub(super) key: Option<Vec<u8>>,
     #[serde(serialize_with = "lossy")]
@@ -138,23 +144,40 @@ fn marker_in(record: &Record<'_>) -> Option<(Position, Marker)> {
 }
 
 impl Letter {
-    /// The function that failed with it, where it is an event and no command.
-    pub(super) fn function(&self) -> Option<String> {
-        let (_, value) = self.headers.iter().find(|(name, _)| name == "factfold_function")?;
-        Some(String::from_utf8_lossy(value.as_ref()).into_owned())
+    /// Whether it is an event with which a function failed, and no command.
+    pub(super) fn is_event(&self) -> bool {
+        self.command_position.parse::<Position>().is_ok_and(|at| at.topic.holds_events())
+    }
+
+    /// The event, for whoever gives it once more.
+    pub(super) fn redelivery(&self) -> Outgoing {
+        let own = self.binding.iter().flat_map(|(function, binding)| {
+            [
+                (POSITION, self.command_position.clone()),
+                (TIMESTAMP, self.stored_ms.clone()),
+                (FUNCTION, function.to_string()),
+                (BINDING, binding.to_string()),
+                (LETTER, self.position.to_string()),
+            ]
+        });
+        let mut headers: Headers = self.headers.iter().map(|(name, value)| (name.clone(), value)).collect();
+        headers.extend(own);
+        Outgoing { key: self.key.clone(), value: self.value.clone(), headers }
     }
 
     fn of(record: &Record<'_>) -> Self {
         let header = |name| record.header(name).unwrap_or_default().to_owned();
         let headers = record.message.headers().into_iter().flat_map(|headers| headers.iter());
-        let own = ["factfold_position", "factfold_reason", "factfold_detail", "factfold_timestamp"];
-        let as_it_came = headers.filter(|header| !own.contains(&header.key));
+        let as_it_came = headers.filter(|header| !letter::is_own(header.key));
+        let binding = || Some((header(FUNCTION).parse().ok()?, header(BINDING).parse().ok()?));
         Self {
             position: record.position(),
             time: record.time(),
-            command_position: header("factfold_position"),
-            reason: header("factfold_reason"),
-            detail: header("factfold_detail"),
+            command_position: header(POSITION),
+            stored_ms: header(TIMESTAMP),
+            reason: header(REASON),
+            detail: header(DETAIL),
+            binding: binding(),
             key: record.key().map(<[u8]>::to_vec),
             value: record.value().map(<[u8]>::to_vec),
             headers: as_it_came.map(|h| (h.key.to_owned(), h.value.unwrap_or_default().to_vec())).collect(),
@@ -196,7 +219,7 @@ impl Letter {
         let mut lines = vec![
             format!("position  {}", self.position),
             format!("time      {}", envelope::time(self.time)),
-            format!("command   {}", self.command_position),
+            format!("{:<9} {}", if self.is_event() { "event" } else { "command" }, self.command_position),
             format!("reason    {}: {}", self.reason, self.detail),
         ];
         for marker in markers {

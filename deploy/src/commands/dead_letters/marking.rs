@@ -7,14 +7,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 use factfold_projections::log_reader::{Log, Stop};
 use factfold_schemas::{
-    cloudevents::Outgoing, command::Header, kafka::headers, partitioner::partition_of, position::Position,
+    cloudevents::Outgoing,
+    command::Header,
+    functions::REDELIVERIES,
+    kafka::headers,
+    letter::{MARKER, MARKS},
+    partitioner::partition_of,
+    position::Position,
 };
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
-use super::letter::{self, Letter, MARKER, MARKS, Note};
+use super::letter::{self, Letter, Note};
 use crate::{
     commands::send::{sender::source, vocabulary::Checked},
     failure::Failure,
@@ -68,6 +74,14 @@ impl<'a> Desk<'a> {
         let (command_id, stream) = (Some(header.id.clone()), Some(command.stream.to_string()));
         let marker = self.marker("published", &Note { by: source(), reason: None, command_id, stream });
         self.commit(&[(topic, partition, record), marker])
+    }
+
+    /// Has the event given once more, and marks the letter.
+    pub(super) fn give_again(self) -> Result<(), Failure> {
+        let topic = self.log.cluster().namespace.qualify(REDELIVERIES);
+        let marker = self.marker("published", &Note { by: source(), ..Note::default() });
+        let redelivery = self.letter.redelivery();
+        self.commit(&[(topic, 0, redelivery), marker])
     }
 
     /// Marks the letter as dropped.

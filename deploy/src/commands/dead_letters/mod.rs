@@ -4,6 +4,7 @@
 //! is the letter's position, with the headers `factfold_marker` (`published` or `dropped`) and `factfold_marks` (the
 //! position), and who did it in its value. The list shows the letters without one.
 
+mod giving;
 mod letter;
 mod marking;
 mod mending;
@@ -75,13 +76,16 @@ struct Show {
     json: bool,
 }
 
-/// Send it again as a command, mended if need be; never twice
+/// Send it again as a command, mended if need be, or give a function its event once more; never twice
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example: factfold dead-letters publish orders.dead-letters/0@12 --type PayOrder
+Examples:
+  factfold dead-letters publish orders.dead-letters/0@12 --type PayOrder
+  factfold dead-letters publish functions.dead-letters/0@3   # once the function is mended
 
 It goes to where its key belongs, in one transaction with the marker that says so: whatever
-happens on the way, it is published once or not at all. The data directory is named before the
+happens on the way, it is published once or not at all. An event comes behind those that the
+function was given meanwhile. The data directory is named before the
 command here: factfold --data DIR dead-letters publish …")]
 struct Publish {
     /// Where they lie, as the list says
@@ -134,7 +138,7 @@ pub(super) async fn run(args: Args, before: Option<PathBuf>) -> Result<ExitCode,
                     "--data, --key and --type mend one dead letter at a time"
                 )));
             }
-            blocking::run(move |_| publish_all(&cluster, &publish.positions, &mending)).await
+            blocking::run(move |stop| publish_all(&cluster, &publish.positions, &mending, stop)).await
         }
         Command::Drop(within) => {
             let (drop, data) = within.split(before)?;
@@ -198,15 +202,26 @@ impl Show {
     }
 }
 
-fn publish_all(cluster: &Cluster, positions: &[Position], mending: &Mending) -> Result<ExitCode, Failure> {
+fn publish_all(
+    cluster: &Cluster,
+    positions: &[Position],
+    mending: &Mending,
+    stop: &Stop,
+) -> Result<ExitCode, Failure> {
     let log = Log::open(cluster, notice)?;
     for position in positions {
         let desk = Desk::open(&log, *position)?;
-        if let Some(function) = desk.letter().function() {
-            return Err(Failure::Refused(anyhow!(
-                "{position} is no command, but an event with which the function `{function}` failed: it cannot be given \
-                 again. Mend the function, and drop the letter; a new binding from the beginning is given every event again"
-            )));
+        if desk.letter().is_event() {
+            if !mending.is_nothing() {
+                return Err(Failure::Usage(anyhow!(
+                    "{position} is an event: it is given as it is, without --data, --key or --type"
+                )));
+            }
+            giving::check(&log, desk.letter(), stop)?;
+            let function = desk.letter().binding.map(|(name, _)| name.to_string()).unwrap_or_default();
+            desk.give_again()?;
+            output::line(&format!("published {position}: {function} is given its event once more"))?;
+            continue;
         }
         let command = mending.mend(desk.letter()).map_err(|wrong| {
             let said = misfits_said(&wrong);

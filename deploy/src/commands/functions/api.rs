@@ -46,7 +46,7 @@ pub(super) struct Api {
 
 /// How a gateway says no.
 #[derive(Debug, Deserialize)]
-struct Problem {
+pub(super) struct Problem {
     title: String,
     detail: Option<String>,
     #[serde(default)]
@@ -155,7 +155,8 @@ impl Api {
 }
 
 impl Problem {
-    fn say(self) -> String {
+    /// In words.
+    pub(super) fn say(self) -> String {
         let mut said = self.detail.unwrap_or(self.title);
         if self.errors.len() > 1 {
             for FieldError { detail, pointer } in self.errors {

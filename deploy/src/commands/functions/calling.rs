@@ -11,18 +11,24 @@ use factfold_schemas::functions::FunctionName;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::api::Api;
+use super::{api::Api, later};
 use crate::{failure::Failure, output};
 
 /// Call a function, and print what it returns
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: factfold functions call add '{\"a\":1,\"b\":2}'")]
+#[command(after_help = "\
+Examples:
+  factfold functions call add '{\"a\":1,\"b\":2}'
+  factfold functions call report @orders.json --async   # prints the call's id, for `factfold functions result`")]
 pub(super) struct Args {
     /// Which
     name: FunctionName,
     /// Its input, as JSON; @FILE reads a file, - standard input
     #[arg(value_name = "JSON", default_value = "{}")]
     input: String,
+    /// Do not wait for its end: the call is stored, and runs in its turn
+    #[arg(long = "async")]
+    later: bool,
 }
 
 /// Runs the command.
@@ -31,6 +37,9 @@ pub(super) async fn run(args: Args, api: &Api) -> Result<ExitCode, Failure> {
     let input: Value =
         serde_json::from_str(&text).context("the input is not JSON").map_err(Failure::Usage)?;
     let request = api.request(Method::POST, &format!("/fn/{}", args.name))?.json(&input);
+    if args.later {
+        return later::take(args.name, api, request).await;
+    }
     let output: Value = api.json(request).await?;
     output::json(&output)?;
     Ok(ExitCode::SUCCESS)

@@ -1,13 +1,15 @@
-//! `factfold functions`: write, try, deploy, call, bind and schedule functions. All but writing and trying asks a gateway, over HTTP, as
-//! anybody else would.
+//! `factfold functions`: write, try, deploy, call, bind and schedule functions. All but writing, trying and serving asks a gateway,
+//! over HTTP, as anybody else would.
 
 mod api;
 mod binding;
 mod calling;
 mod configure;
 mod deploying;
+mod later;
 mod logs;
 mod schedule;
+mod serve;
 mod shown;
 mod source;
 mod starter;
@@ -47,6 +49,7 @@ enum Command {
     Versions(Within<Asking<Versions>>),
     Rollback(Within<Asking<Rollback>>),
     Call(Within<Asking<calling::Args>>),
+    Result(Within<Asking<later::Args>>),
     Configure(Within<Asking<configure::Args>>),
     Bind(Within<Asking<binding::Args>>),
     Unbind(Within<Asking<Unbind>>),
@@ -54,6 +57,7 @@ enum Command {
     Unschedule(Within<Asking<Unschedule>>),
     Logs(Within<Asking<logs::Args>>),
     Remove(Within<Asking<Remove>>),
+    Serve(Within<serve::Args>),
 }
 
 // What a command says that asks a gateway. (No comment of its own: clap would show it.)
@@ -196,6 +200,10 @@ pub(super) async fn run(args: Args, before: Option<PathBuf>) -> Result<ExitCode,
             let (args, api) = within.connect(before)?;
             calling::run(args, &api).await
         }
+        Command::Result(within) => {
+            let (args, api) = within.connect(before)?;
+            later::run(args, &api).await
+        }
         Command::Configure(within) => {
             let (args, api) = within.connect(before)?;
             configure::run(args, &api).await
@@ -233,6 +241,10 @@ pub(super) async fn run(args: Args, before: Option<PathBuf>) -> Result<ExitCode,
                 function.name
             ))?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Serve(within) => {
+            let (args, data) = within.split(before)?;
+            serve::run(args, data).await
         }
     }
 }

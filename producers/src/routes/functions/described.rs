@@ -16,12 +16,15 @@ use crate::{
         example::Example,
         sample::time,
     },
-    functions::Deployment,
+    functions::{Deployment, LaterCall},
     reading::body::JSON,
 };
 
 /// The sample function.
 const ADD: &str = "export default function ({ a, b }) {\n  return { result: a + b };\n}\n";
+
+/// The sample call.
+const CALL: &str = "019ac0de-0000-7000-8000-00000000ca11";
 
 /// Has a function's name in its path.
 fn named(description: Description) -> Description {
@@ -240,12 +243,15 @@ pub(in crate::routes) fn logs(components: &mut Components) -> Description {
         .example(Example::of("Of add").path("name", "add").answer(json!({ "items": [line], "next": null })))
 }
 
-pub(in crate::routes) fn call(_: &mut Components) -> Description {
+pub(in crate::routes) fn call(components: &mut Components) -> Description {
+    let body = || json!({ "a": 1, "b": 2 });
     named(Description::plain("Call a function"))
         .detail(
             "With an access token, or without one where the function was deployed for everybody. A function that claims a \
-             path answers there, too. Its input is the body, its output the answer.",
+             path answers there, too. Its input is the body, its output the answer. With `Prefer: respond-async` the call is \
+             stored and runs in its turn, whatever dies: ask at `Location` what came of it.",
         )
+        .common("Prefer")
         .body_or_nothing(Value::Object(serde_json::Map::new()))
         .answers(Answer {
             status: 200,
@@ -253,20 +259,65 @@ pub(in crate::routes) fn call(_: &mut Components) -> Description {
             content: vec![(JSON, json!({}))],
             headers: vec!["Factfold-Call"],
         })
-        .refused(&[
-            "unauthenticated",
-            "function-not-found",
-            "invalid-json",
-            "invalid-fields",
-            "request-timeout",
-            "body-too-large",
-            "unsupported-media-type",
-            "too-many-calls",
-            "function-failed",
-            "function-stopped",
-            "function-unavailable",
-        ])
+        .answers(Answer {
+            status: 202,
+            description: "Stored. It runs in its turn.",
+            content: vec![(JSON, components.of::<LaterCall>())],
+            headers: vec!["Location", "Preference-Applied"],
+        })
+        .refused(CALLING)
+        .refused(&["too-many-waiting", "storage-unavailable", "log-unavailable"])
+        .example(Example::of("1 + 2").path("name", "add").body(body()).answer(json!({ "result": 3 })))
         .example(
-            Example::of("1 + 2").path("name", "add").body(json!({ "a": 1, "b": 2 })).answer(json!({ "result": 3 })),
+            Example::of("1 + 2, later")
+                .path("name", "add")
+                .header("Prefer", "respond-async")
+                .body(body())
+                .status(202)
+                .answer(json!({ "call": CALL, "function": "add", "status": "pending", "taken_at": time() }))
+                .keeps("/call", CALL),
         )
 }
+
+pub(in crate::routes) fn later_call(components: &mut Components) -> Description {
+    named(Description::plain("Show what came of a call that nobody waited for"))
+        .detail(
+            "For who called, and for developers; where that was nobody with an access token, for whoever knows the id. \
+             `Prefer: wait=10` waits for its end so many seconds. Calls are known for a day.",
+        )
+        .parameter(Place::Path, "call", true, "The call's id.", json!({ "type": "string", "format": "uuid" }))
+        .common("Prefer")
+        .answers(Answer {
+            status: 200,
+            description: "How it stands.",
+            content: vec![(JSON, components.of::<LaterCall>())],
+            headers: vec!["Preference-Applied"],
+        })
+        .refused(&["not-found", "call-not-found", "invalid-header", "too-many-waiting", "log-unavailable"])
+        .example(
+            Example::of("1 + 2")
+                .path("name", "add")
+                .path("call", CALL)
+                .header("Prefer", "wait=30")
+                .answer(json!({
+                    "call": CALL, "function": "add", "status": "succeeded",
+                    "taken_at": time(), "ended_at": time(), "output": { "result": 3 },
+                })),
+        )
+}
+
+/// What can be wrong with a call.
+const CALLING: &[&str] = &[
+    "unauthenticated",
+    "function-not-found",
+    "invalid-header",
+    "invalid-json",
+    "invalid-fields",
+    "request-timeout",
+    "body-too-large",
+    "unsupported-media-type",
+    "too-many-calls",
+    "function-failed",
+    "function-stopped",
+    "function-unavailable",
+];
