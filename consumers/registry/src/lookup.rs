@@ -24,7 +24,8 @@ pub(crate) struct Lookup {
 
 impl Lookup {
     pub(crate) fn open(cluster: &Cluster, topic: &str) -> Result<Self, KafkaError> {
-        let reader = cluster.reader(format!("{topic}.lookup")).create()?;
+        // Behind the last record it would wait for more, half a second, and whoever comes next with it.
+        let reader = cluster.reader(format!("{topic}.lookup")).set("fetch.wait.max.ms", "1").create()?;
         Ok(Self { reader: Arc::new(Mutex::new(reader)), topic: cluster.namespace.qualify(topic) })
     }
 

@@ -10,7 +10,7 @@ use factfold_schemas::kafka::Cluster;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    message::{BorrowedMessage, OwnedHeaders, OwnedMessage},
+    message::{BorrowedMessage, Headers as _, OwnedHeaders, OwnedMessage},
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 use uuid::Uuid;
@@ -124,12 +124,35 @@ impl Loop<'_> {
 
 /// Consumes so many records, and does nothing with them. Returns how long that took, from the first one on.
 pub(super) fn consume(cluster: &Cluster, topic: &str, partitions: i32, records: usize) -> Result<Duration> {
+    consume_each(cluster, topic, partitions, records, |_| ())
+}
+
+/// The same, for whoever reads the headers too: librdkafka unpacks them when they are asked for, each into memory of its own.
+pub(super) fn consume_with_headers(
+    cluster: &Cluster,
+    topic: &str,
+    partitions: i32,
+    records: usize,
+) -> Result<Duration> {
+    consume_each(cluster, topic, partitions, records, |message| {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        std::hint::black_box(headers.map(|header| header.value.map_or(0, <[u8]>::len)).sum::<usize>());
+    })
+}
+
+fn consume_each(
+    cluster: &Cluster,
+    topic: &str,
+    partitions: i32,
+    records: usize,
+    look: impl Fn(&BorrowedMessage<'_>),
+) -> Result<Duration> {
     let consumer = consumer(cluster)?;
     consumer.assign(&from_the_beginning(topic, partitions)?)?;
     let (mut since, mut read) = (None, 0);
     while read < records {
         if let Some(message) = consumer.poll(PATIENCE) {
-            message?;
+            look(&message?);
             since.get_or_insert_with(Instant::now);
             read += 1;
         }

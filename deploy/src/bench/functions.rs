@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use factfold_consumers::{
     goods::GoodsDecider,
     worker::{binding, deciding},
@@ -17,14 +17,15 @@ use factfold_schemas::{
     topics::{Service, Topic},
 };
 use futures::{FutureExt as _, future::BoxFuture};
+use hyper::Method;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     topic_partition_list::TopicPartitionListElem,
 };
-use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::{
+    sync::Mutex,
     task::{JoinSet, yield_now},
     time::sleep,
 };
@@ -32,6 +33,7 @@ use tokio::{
 use super::{
     Sizes,
     ground::Ground,
+    http::Connection,
     report::{Figure, Unit, percentile},
     system::System,
 };
@@ -62,7 +64,7 @@ type Caller = Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send>;
 
 /// Measures all of it.
 pub(super) async fn measure(system: &System, ground: &Ground, sizes: &Sizes) -> Result<Vec<Figure>> {
-    let api = Api { system, http: Client::new(), authorization: system.authorization()? };
+    let api = Api::open(system).await?;
     let bench = Bench::open(&ground.settings.functions(&ground.folder))?;
     let counted = Duration::from_secs(sizes.seconds.clamp(1, 10));
     let calls = Unit::PerSecond("calls");
@@ -75,12 +77,16 @@ pub(super) async fn measure(system: &System, ground: &Ground, sizes: &Sizes) -> 
         api.deploy("add", language, source).await?;
         let bare =
             Arc::new(bench.load(language, source.as_bytes().into(), Limits::default(), (None, None)).await?);
-        let over_http = rate(counted, || api.caller()).await?;
-        let alone = rate(counted, || {
+        let mut callers = Vec::new();
+        for _ in 0..CALLERS {
+            callers.push(api.caller().await?);
+        }
+        let over_http = rate(counted, callers).await?;
+        let callers = (0..CALLERS).map(|_| {
             let bare = bare.clone();
-            Box::new(move || call(bare.clone()).boxed())
+            Box::new(move || call(bare.clone()).boxed()) as Caller
         });
-        let alone = alone.await?;
+        let alone = rate(counted, callers.collect()).await?;
         figures.push(Figure::new(name, calls, over_http, Some(alone)));
     }
 
@@ -107,7 +113,7 @@ pub(super) async fn measure(system: &System, ground: &Ground, sizes: &Sizes) -> 
 async fn beside_hostile_ones(api: &Api<'_>) -> Result<Figure> {
     api.deploy("add", Language::JavaScript, JAVASCRIPT).await?;
     api.deploy("endless", Language::JavaScript, "export default () => { for (;;); };").await?;
-    let call = api.caller();
+    let call = api.caller().await?;
     let p99 = async || {
         let mut took = Vec::new();
         for _ in 0..CALLS {
@@ -121,12 +127,12 @@ async fn beside_hostile_ones(api: &Api<'_>) -> Result<Figure> {
     let over = Arc::new(AtomicBool::new(false));
     let mut hostile = JoinSet::new();
     for _ in 0..HOSTILE {
-        let (http, authorization, over) = (Client::new(), api.authorization.clone(), over.clone());
-        let url = format!("http://{}/fn/endless", api.system.address);
+        let mut connection = Connection::open(api.system.address, &api.authorization).await?;
+        let over = over.clone();
         hostile.spawn(async move {
             while !over.load(Relaxed) {
                 // It is stopped after a second, and that is all that it is for.
-                let _ = ask(&http, Method::POST, &url, &authorization, &json!({})).await;
+                let _ = connection.ask(Method::POST, "/fn/endless", &json!({}), None).await;
             }
         });
     }
@@ -209,43 +215,42 @@ impl Place {
 /// The gateway, and who asks it.
 struct Api<'a> {
     system: &'a System,
-    http: Client,
+    connection: Mutex<Connection>,
     authorization: String,
 }
 
-impl Api<'_> {
+impl<'a> Api<'a> {
+    async fn open(system: &'a System) -> Result<Self> {
+        let authorization = system.authorization()?;
+        let connection = Mutex::new(Connection::open(system.address, &authorization).await?);
+        Ok(Self { system, connection, authorization })
+    }
+
     async fn deploy(&self, name: &str, language: Language, source: &str) -> Result<()> {
         let body = json!({ "language": language, "source": source });
         self.ask(Method::PUT, &format!("/v1/functions/{name}"), &body).await.map(drop)
     }
 
     async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
-        ask(&self.http, method, &format!("http://{}{path}", self.system.address), &self.authorization, body)
-            .await
+        self.connection.lock().await.ask(method, path, body, None).await?.json()
     }
 
     /// Somebody who calls `add`, over a connection of its own.
-    fn caller(&self) -> Caller {
-        let (http, authorization) = (Client::new(), self.authorization.clone());
-        let url = format!("http://{}/fn/add", self.system.address);
-        Box::new(move || {
-            let (http, authorization, url) = (http.clone(), authorization.clone(), url.clone());
+    async fn caller(&self) -> Result<Caller> {
+        let connection = Connection::open(self.system.address, &self.authorization).await?;
+        let connection = Arc::new(Mutex::new(connection));
+        Ok(Box::new(move || {
+            let connection = connection.clone();
             async move {
+                let body = json!({ "a": 1, "b": 2 });
                 let answer =
-                    ask(&http, Method::POST, &url, &authorization, &json!({ "a": 1, "b": 2 })).await?;
+                    connection.lock().await.ask(Method::POST, "/fn/add", &body, None).await?.json()?;
                 ensure!(answer["result"] == 3, "1 + 2 is 3, but {answer} came");
                 Ok(())
             }
             .boxed()
-        })
+        }))
     }
-}
-
-async fn ask(http: &Client, method: Method, url: &str, authorization: &str, body: &Value) -> Result<Value> {
-    let sent = http.request(method, url).header("authorization", authorization).json(body).send().await?;
-    let (status, text) = (sent.status(), sent.text().await?);
-    ensure!(status.is_success(), "{url} was answered {status}: {text}");
-    serde_json::from_str(&text).context("an answer in JSON")
 }
 
 async fn call(bare: Arc<OnTheBench>) -> Result<()> {
@@ -255,12 +260,12 @@ async fn call(bare: Arc<OnTheBench>) -> Result<()> {
 }
 
 /// How often a second many can do this at once.
-async fn rate(counted: Duration, caller: impl Fn() -> Caller) -> Result<f64> {
+async fn rate(counted: Duration, who: Vec<Caller>) -> Result<f64> {
     let over = Arc::new(AtomicBool::new(false));
     let counting = Arc::new(AtomicBool::new(false));
     let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
-        let (call, over, counting) = (caller(), over.clone(), counting.clone());
+    for call in who {
+        let (over, counting) = (over.clone(), counting.clone());
         callers.spawn(async move {
             let mut count = 0_u64;
             while !over.load(Relaxed) {

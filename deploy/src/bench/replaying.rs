@@ -30,13 +30,13 @@ pub(super) async fn measure(ground: &Ground) -> Result<Vec<Figure>> {
         let took = since.map(|since| since.elapsed()).unwrap_or_default();
         let topic = ground.topic(events);
         let bare = floor::consume(&ground.cluster, &topic, ground.partitions, replayed)?;
+        let reading = floor::consume_with_headers(&ground.cluster, &topic, ground.partitions, replayed)?;
         let per_second = |events: usize, took: Duration| events as f64 / took.as_secs_f64();
-        Ok(vec![Figure::new(
-            "replaying",
-            Unit::PerSecond("events"),
-            // The first lines came when the clock began.
-            per_second(replayed - first, took),
-            Some(per_second(replayed, bare)),
-        )])
+        // The first lines came when the clock began.
+        let rate = per_second(replayed - first, took);
+        let figure = |name, floor| {
+            Figure::new(name, Unit::PerSecond("events"), rate, Some(per_second(replayed, floor)))
+        };
+        Ok(vec![figure("replaying", bare), figure("replaying, of reading headers", reading)])
     })
 }
