@@ -22,6 +22,8 @@ use crate::{
 
 /// How much is said of what is wrong with one value: nobody reads more, and somebody might send a million of it.
 const MISFITS_MAX: usize = 100;
+/// The most characters that are said of one place.
+const DETAIL_CHARS_MAX: usize = 500;
 /// How large a compiled pattern of somebody else's schema may be, in bytes.
 const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
@@ -94,8 +96,20 @@ impl Validator {
         self.cost.map_or(0, |cost| cost.parts * PART_BYTES + cost.patterns * PATTERN_BYTES_MAX as u64)
     }
 
-    /// Everything that is wrong with this value; empty when it fits.
+    /// What is wrong with this value, of the first hundred places; empty when it fits.
     pub fn misfits(&self, value: &Value) -> Vec<Misfit> {
+        let mut misfits = self.all_misfits(value);
+        misfits.truncate(MISFITS_MAX);
+        for Misfit { detail, .. } in &mut misfits {
+            if let Some((end, _)) = detail.char_indices().nth(DETAIL_CHARS_MAX) {
+                detail.truncate(end);
+                detail.push('…');
+            }
+        }
+        misfits
+    }
+
+    fn all_misfits(&self, value: &Value) -> Vec<Misfit> {
         if let Some(cost) = self.cost {
             let size = Size::of(value);
             let whole = |detail: &str| vec![Misfit::new("", detail)];

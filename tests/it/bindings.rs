@@ -24,6 +24,7 @@ use crate::{
     installation::{Installation, cluster},
     system::{Client, System},
     walk,
+    world::until,
 };
 
 /// How long anything may take here.
@@ -195,6 +196,11 @@ async fn a_function_that_fails_goes_on_with_the_next_event() {
     };
     refused(&[first, "--type", "StockCounted"], "it is given as it is");
     deploy(&developer, "counts", &source.replace("=== 13", "=== 14").replace("by: 1", "by: 3")).await;
+    until("the mended one answers", async || {
+        let answer = developer.post("/fn/counts", json!({ "data": { "delta": 1 } })).await.expect(200).body;
+        if answer["events"][0]["data"]["by"] == 3 { Ok(()) } else { Err(answer) }
+    })
+    .await;
     let done = cli.ok(&["dead-letters", "publish", first]);
     assert!(done.contains("counts is given its event once more"), "{done}");
     refused(&[first], "was published at");

@@ -1,9 +1,14 @@
 //! Calls that nobody waits for: taken, run whatever dies, and asked for later.
 
+use std::{sync::Arc, time::Duration};
+
 use factfold_producers::access::Role;
+use factfold_registry::{Registry, Settings};
 use factfold_schemas::ids::UserId;
+use factfold_vault::Vault;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
     cli::{Cli, Ran},
@@ -104,6 +109,72 @@ async fn a_call_that_nobody_waits_for_runs_and_can_be_asked_for() {
     system.stop_proved().await;
 }
 
+/// However deep an input is that the gateway reads, however much is wrong with an output, and where nothing is returned.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_taken_has_an_end() {
+    let system = System::start().await;
+    let developer = system.client(&[Role::Developer]);
+    let put = async |name: &str, source: &str| {
+        let body = json!({
+            "language": "javascript", "source": source, "output_schema": {}, "limits": { "time_ms": 30_000 },
+        });
+        let deployed = developer.put(&format!("/v1/functions/{name}"), body).await;
+        assert!(deployed.status.is_success(), "{name}: {}", deployed.body);
+    };
+    put("nothing", "export default () => {};").await;
+    // U+0000, which nothing may say: a hundred places are told.
+    put("much", "export default () => Array(300).fill('\\0');").await;
+    let deep = (0..120).fold(json!(1), |inner, _| json!([inner]));
+    let taken = call(&developer, "/fn/nothing", deep, LATER).await.expect(202);
+    let nothing = ended(&developer, taken.header("location")).await.body;
+    assert_eq!(nothing["status"], "succeeded", "{nothing}");
+    assert!(nothing["output"].is_null() && nothing.get("output").is_some(), "{nothing}");
+    let taken = call(&developer, "/fn/much", json!({}), LATER).await.expect(202);
+    let much = ended(&developer, taken.header("location")).await.body;
+    assert_eq!(
+        much["problem"]["errors"].as_array().map(Vec::len),
+        Some(100),
+        "{}",
+        much["problem"]["detail"]
+    );
+    system.stop_proved().await;
+}
+
+/// Others come and go while more calls wait than may run: what was full when it went is taken up where it comes to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_is_full_goes_on_wherever_it_comes_to() {
+    let system = System::start().await;
+    let developer = system.client(&[Role::Developer]);
+    let source = "export default ({ a }) => { for (let i = 0; i < 3e6; i++); return a; };";
+    deploy(&developer, "slow", source, false).await;
+    let mut taken = Vec::new();
+    for a in 0..60 {
+        let answer = call(&developer, "/fn/slow", json!({ "a": a }), LATER).await.expect(202);
+        taken.push((a, answer.header("location").to_owned()));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = Settings {
+        runners: std::env::var_os("FACTFOLD_FUNCTIONS_RUNNERS").expect("run deploy/test").into(),
+        cache: folder.path().join("cache"),
+        calls_max: 4,
+        memory_mib_max: 1024,
+    };
+    let (cluster, vault) = (system.world.cluster.clone(), Arc::new(Vault::in_memory().expect("a vault")));
+    let opened = spawn_blocking(move || Registry::open(&cluster, &settings, vault)).await;
+    let other = opened.expect("no panic").expect("a registry");
+    for (a, place) in &taken {
+        if a % 20 == 0 {
+            // It joins, works for a moment, and goes: twice everything is shared anew.
+            let (registry, cluster) = (other.clone(), system.world.cluster.clone());
+            let stop = sleep(Duration::from_secs(2));
+            factfold_registry::serve(registry, &cluster, stop).await.expect("it served");
+        }
+        let shown = ended(&developer, place).await.body;
+        assert_eq!((&shown["status"], &shown["output"]), (&json!("succeeded"), &json!(a)), "{shown}");
+    }
+    system.stop_proved().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_takes_a_call_and_tells_what_came_of_it() {
     let system = System::start().await;
@@ -126,6 +197,10 @@ async fn the_command_line_takes_a_call_and_tells_what_came_of_it() {
         assert_eq!(ended, code, "{err}");
         assert!(format!("{out}{err}").contains(said), "{out}{err}");
     }
+    let nothing = json!({ "language": "javascript", "source": "export default () => {};" });
+    developer.put("/v1/functions/nothing", nothing).await.expect(201);
+    let taken = run(&["call", "nothing", "--async"]);
+    assert_eq!(run(&["result", "nothing", taken.out.trim()]).out, "null\n");
     let unknown = run(&["result", "add", "019ac0de-0000-7000-8000-00000000ca11"]);
     assert!(unknown.code == 1 && unknown.err.contains("no such call"), "{}", unknown.err);
     system.stop_proved().await;

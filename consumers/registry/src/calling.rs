@@ -151,6 +151,11 @@ impl Calls {
         let loaded = Cache::with_weighter(LOADED_MAX, LOADED_BYTES, Bytes);
         Self { loaded, calls_max, slots }
     }
+
+    /// How many calls may run at once that nobody waits for.
+    pub(crate) const fn later_max(&self) -> usize {
+        (self.calls_max as usize).div_ceil(2)
+    }
 }
 
 impl Ready {

@@ -117,7 +117,7 @@ impl CodeStore {
         // It was stored before any event named it, but this process may not have seen it yet.
         tokio::time::timeout(READ_TIME, come).await.map_err(|_| missing())?;
         let offsets = self.offsets(code).ok_or_else(missing)?;
-        let bytes = self.lookup.read(0, offsets).await.map_err(CodeError::NotRead)?;
+        let bytes = self.lookup.read(0, offsets).await.map_err(CodeError::NotRead)?.ok_or_else(missing)?;
         if Code::of(&bytes) != *code {
             return Err(CodeError::Altered { sha256: code.sha256.clone() });
         }

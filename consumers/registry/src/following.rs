@@ -48,6 +48,12 @@ struct Reader {
     known: Known,
 }
 
+/// The ends of what there was at the start.
+struct Ends {
+    events: TopicPartitionList,
+    calls: TopicPartitionList,
+}
+
 /// What learns from what is read.
 pub(crate) struct Known {
     pub(crate) catalogue: Arc<Catalogue>,
@@ -73,7 +79,7 @@ impl Follower {
         let reader = Reader { consumer, events, blobs, calls, redeliveries, known };
         let ends = reader.begin_once_settled(&cluster.namespace.qualify(LOGS))?;
         let deadline = Instant::now() + START_TIME;
-        while !reader.has_come_to(&ends)? {
+        while !(reader.has_come_to(&ends.events)? && reader.has_come_to(&ends.calls)?) {
             if Instant::now() > deadline {
                 // Whatever is missing comes while others are served already; nothing of it is lost.
                 tracing::warn!("the functions are not all read yet: going on");
@@ -84,11 +90,15 @@ impl Follower {
         let stop = Arc::<AtomicBool>::default();
         let stopping = stop.clone();
         let thread = thread::Builder::new().name("functions".to_owned()).spawn(move || {
-            let mut is_complete = false;
+            let (mut has_functions, mut has_calls) = (false, false);
             while !stopping.load(Ordering::Acquire) {
-                if !is_complete && reader.has_come_to(&ends).unwrap_or(false) {
+                if !has_functions && reader.has_come_to(&ends.events).unwrap_or(false) {
                     reader.known.catalogue.set_complete();
-                    is_complete = true;
+                    has_functions = true;
+                }
+                if !has_calls && reader.has_come_to(&ends.calls).unwrap_or(false) {
+                    reader.known.ledger.set_complete();
+                    has_calls = true;
                 }
                 reader.read();
             }
@@ -109,7 +119,7 @@ impl Drop for Follower {
 
 impl Reader {
     /// As [`Reader::begin`], as soon as that works: the topics may have been made a moment ago, or the broker has just started.
-    fn begin_once_settled(&self, logs: &str) -> Result<TopicPartitionList, OpenError> {
+    fn begin_once_settled(&self, logs: &str) -> Result<Ends, OpenError> {
         let deadline = Instant::now() + SETTLE_TIME;
         loop {
             match self.begin(logs) {
@@ -121,15 +131,20 @@ impl Reader {
 
     /// Takes the places from which to read. Returns the ends of what there is of events and calls. (Code that is not seen yet is
     /// waited for by whoever needs it.)
-    fn begin(&self, logs: &str) -> Result<TopicPartitionList, OpenError> {
-        let (mut places, mut ends) = (TopicPartitionList::new(), TopicPartitionList::new());
+    fn begin(&self, logs: &str) -> Result<Ends, OpenError> {
+        let mut places = TopicPartitionList::new();
+        let mut ends = Ends { events: TopicPartitionList::new(), calls: TopicPartitionList::new() };
         for topic in [&self.events, &self.blobs, &self.calls, &self.redeliveries] {
             for partition in 0..self.partitions(topic)? {
                 let (low, high) = self.consumer.fetch_watermarks(topic, partition, START_TIME)?;
                 places.add_partition_offset(topic, partition, Offset::Offset(low))?;
-                if high > low && *topic != self.blobs {
-                    ends.add_partition_offset(topic, partition, Offset::Offset(high))?;
-                }
+                let of_these = match topic {
+                    _ if high == low => continue,
+                    topic if *topic == self.events => &mut ends.events,
+                    topic if *topic == self.calls => &mut ends.calls,
+                    _ => continue,
+                };
+                of_these.add_partition_offset(topic, partition, Offset::Offset(high))?;
             }
         }
         let since = jiff::Timestamp::now().as_millisecond() - LOG_TIME.as_millis() as i64;

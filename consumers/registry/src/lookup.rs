@@ -10,6 +10,7 @@ use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
+    types::RDKafkaErrorCode,
 };
 use tokio::sync::Mutex;
 
@@ -29,8 +30,12 @@ impl Lookup {
         Ok(Self { reader: Arc::new(Mutex::new(reader)), topic: cluster.namespace.qualify(topic) })
     }
 
-    /// The values that lie at these offsets, one after the other.
-    pub(crate) async fn read(&self, partition: i32, offsets: Vec<i64>) -> Result<Vec<u8>, KafkaError> {
+    /// The values that lie at these offsets, one after the other; `None` where one of them is gone.
+    pub(crate) async fn read(
+        &self,
+        partition: i32,
+        offsets: Vec<i64>,
+    ) -> Result<Option<Vec<u8>>, KafkaError> {
         let (reader, topic) = (self.reader.clone().lock_owned().await, self.topic.clone());
         let read = tokio::task::spawn_blocking(move || {
             let read = read(&reader, &topic, partition, &offsets);
@@ -42,7 +47,12 @@ impl Lookup {
     }
 }
 
-fn read(reader: &BaseConsumer, topic: &str, partition: i32, offsets: &[i64]) -> Result<Vec<u8>, KafkaError> {
+fn read(
+    reader: &BaseConsumer,
+    topic: &str,
+    partition: i32,
+    offsets: &[i64],
+) -> Result<Option<Vec<u8>>, KafkaError> {
     let deadline = Instant::now() + READ_TIME;
     let mut bytes = Vec::new();
     let mut next = None;
@@ -62,13 +72,22 @@ fn read(reader: &BaseConsumer, topic: &str, partition: i32, offsets: &[i64]) -> 
                     break;
                 }
                 // It is gone: nothing of it comes any more.
-                Some(Ok(message)) if message.offset() > *offset => return Err(KafkaError::Canceled),
+                Some(Ok(message)) if message.offset() > *offset => return Ok(None),
                 Some(Ok(_)) => {}
+                Some(Err(error)) if is_gone(&error) => return Ok(None),
                 Some(Err(error)) if Instant::now() >= deadline => return Err(error),
                 Some(Err(error)) => tracing::debug!(%error, topic, "reading a record again"),
                 None => return Err(KafkaError::Canceled),
             }
         }
     }
-    Ok(bytes)
+    Ok(Some(bytes))
+}
+
+/// Whether there is nothing at the place any more: the log begins behind it.
+fn is_gone(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+    )
 }

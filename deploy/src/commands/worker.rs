@@ -15,7 +15,7 @@ Example: KAFKA_BROKERS=kafka:9092 factfold worker --service orders --number 2
 Each worker has a name of its own, made of the host, the data directory and --number (or `instance` in the settings).
 Two with the same name fence each other: the older one stops with exit code 3.")]
 pub(super) struct Args {
-    /// Whose commands: goods, orders, users
+    /// Whose commands: functions, goods, orders, users
     #[arg(long, value_name = "S", value_parser = super::arguments::service())]
     service: Service,
     #[command(flatten)]

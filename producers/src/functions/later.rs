@@ -4,7 +4,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use factfold_registry::{Ended, NotTaken, Standing};
+use factfold_registry::{Ended, NotTaken, Registry, Standing};
 use factfold_schemas::functions::FunctionName;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -71,10 +71,16 @@ impl Gateway {
         prefer: Prefer,
     ) -> Answer {
         let registry = self.functions()?;
+        // Once it is taken nothing may be refused: who is refused repeats it.
+        let slot = if prefer.wait().is_zero() { None } else { Some(self.slot()?) };
         let taken = registry.call_later(name, call, caller.as_ref().map(calling::told), input).await;
         taken.map_err(|error| not_taken(error, caller.as_ref()).with_header(CALL, &call.to_string()))?;
         let applied = prefer.applied().unwrap_or_default();
-        if let Some(ended) = self.end_of(call, prefer).await? {
+        let ended = match &slot {
+            Some(_) => end_of(registry, call, prefer).await.unwrap_or_default(),
+            None => None,
+        };
+        if let Some(ended) = ended {
             return match calling::answer(call, ended.result, caller.as_ref()) {
                 Ok(mut response) => {
                     answers::set(&mut response, PREFERENCE_APPLIED, &applied);
@@ -83,8 +89,9 @@ impl Gateway {
                 Err(problem) => Err(problem.with_header(PREFERENCE_APPLIED, &applied)),
             };
         }
-        let standing = registry.standing(call).ok_or_else(unknown)?;
+        let standing = registry.standing(call).ok_or_else(|| unknown(registry))?;
         let mut response = LaterCall::pending(call, &standing).answer(StatusCode::ACCEPTED);
+        answers::set(&mut response, CALL, &call.to_string());
         answers::set(&mut response, header::LOCATION, &format!("/v1/functions/{name}/calls/{call}"));
         answers::set(&mut response, PREFERENCE_APPLIED, &applied);
         Ok(response)
@@ -105,10 +112,13 @@ impl Gateway {
                 && (calling::is_developer(caller.as_ref())
                     || standing.caller.is_none_or(|user| caller.as_ref().is_some_and(|c| c.user == user)))
         };
-        let standing = registry.standing(call).filter(is_for).ok_or_else(unknown)?;
-        let shown = match self.end_of(call, prefer).await? {
-            None => LaterCall::pending(call, &standing),
+        let standing = registry.standing(call).filter(is_for).ok_or_else(|| unknown(registry))?;
+        let _slot = self.slot()?;
+        let shown = match end_of(registry, call, prefer).await? {
             Some(ended) => LaterCall::ended(call, &standing, ended, caller.as_ref()),
+            // It was there, and is gone: Kafka keeps no more than there is room for.
+            None if standing.has_ended() => return Err(unknown(registry)),
+            None => LaterCall::pending(call, &standing),
         };
         let mut response = shown.answer(StatusCode::OK);
         if let Some(applied) = prefer.applied() {
@@ -116,20 +126,16 @@ impl Gateway {
         }
         Ok(response)
     }
+}
 
-    /// What came of this call, if it ends as soon as the caller wants to wait.
-    async fn end_of(&self, call: Uuid, prefer: Prefer) -> Result<Option<Ended>, Problem> {
-        let registry = self.functions()?;
-        if !prefer.wait().is_zero() {
-            let _slot = self.slot()?;
-            // In time or not, it is looked at.
-            let _ = timeout(prefer.wait(), registry.has_ended(call)).await;
-        }
-        registry.ended(call).await.map_err(|error| {
-            tracing::warn!(%error, %call, "the end of a call cannot be read");
-            Problem::new("log-unavailable", "what came of it cannot be read now").retry_after(1)
-        })
-    }
+/// What came of this call, if it ends as soon as the caller wants to wait.
+async fn end_of(registry: &Registry, call: Uuid, prefer: Prefer) -> Result<Option<Ended>, Problem> {
+    // In time or not, it is looked at.
+    let _ = timeout(prefer.wait(), registry.has_ended(call)).await;
+    registry.ended(call).await.map_err(|error| {
+        tracing::warn!(%error, %call, "the end of a call cannot be read");
+        Problem::new("log-unavailable", "what came of it cannot be read now").retry_after(1)
+    })
 }
 
 impl LaterCall {
@@ -169,16 +175,21 @@ fn not_taken(error: NotTaken, caller: Option<&Caller>) -> Problem {
     let detail = error.to_string();
     match error {
         NotTaken::Call(error) => calling::problem(error, calling::is_developer(caller)),
-        NotTaken::TooManyWait(_) => Problem::new("too-many-calls", detail).retry_after(1),
+        NotTaken::TooManyWait(_) | NotTaken::TooMuchWaits(_) => {
+            Problem::new("too-many-calls", detail).retry_after(1)
+        }
         NotTaken::NotStored(error) => {
             tracing::warn!(%error, "a call is not stored");
-            Problem::new("storage-unavailable", "the call could not be stored: repeat it in a moment")
-                .retry_after(1)
+            let detail = "whether the call was stored is not known: repeat it, at worst it runs twice";
+            Problem::new("outcome-unknown", detail)
         }
     }
 }
 
-fn unknown() -> Problem {
+fn unknown(registry: &Registry) -> Problem {
+    if !registry.knows_all_calls() {
+        return Problem::new("log-unavailable", "this gateway does not know all calls yet").retry_after(1);
+    }
     Problem::new(
         "call-not-found",
         "there is no such call of this function that nobody waited for, or not any more",

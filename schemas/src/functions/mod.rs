@@ -37,9 +37,10 @@ pub const LOGS_CONFIGURATION: &[(&str, &str)] =
 /// The topic of calls that nobody waits for: each as it was taken, and what came of it. Calls of one function lie in one partition.
 pub const CALLS: &str = "functions.calls";
 
-/// How Kafka must keep [`CALLS`]: for a day, and no more than there is room for.
+/// How Kafka must keep [`CALLS`]: for a day (and an hour, by segments), and no more than there is room for.
 pub const CALLS_CONFIGURATION: &[(&str, &str)] = &[
     ("retention.ms", "86400000"),
+    ("segment.ms", "3600000"),
     ("retention.bytes", "1073741824"),
     ("segment.bytes", "67108864"),
     ("max.message.bytes", "2097164"),

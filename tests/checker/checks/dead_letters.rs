@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use factfold_consumers::decider::Decider;
 use factfold_schemas::{
-    letter::{DETAIL, FUNCTION, MARKER, POSITION, REASON},
+    letter::{DETAIL, FUNCTION, MARKER, POSITION, REASON, is_own},
     position::Position,
     record::Outcome,
 };
@@ -64,12 +64,12 @@ fn is_of_a_function(position: Position, letter: &Record) -> bool {
     position.topic.holds_events() && letter.last_header(FUNCTION).is_some()
 }
 
-/// Key, value and headers, with ours after them.
+/// Key, value and headers, but for those that were called as ours are.
 fn is_as_it_came(command: &Record, letter: &Record) -> bool {
-    command.key == letter.key
-        && command.value == letter.value
-        && letter.headers.starts_with(&command.headers)
-        && letter.headers[command.headers.len()..].iter().all(|(name, _)| name.starts_with("factfold_"))
+    let others = |record: &Record| {
+        record.headers.iter().filter(|(name, _)| !is_own(name)).cloned().collect::<Vec<_>>()
+    };
+    command.key == letter.key && command.value == letter.value && others(command) == others(letter)
 }
 
 #[cfg(test)]

@@ -16,7 +16,10 @@ use factfold_schemas::{
 use jiff::Timestamp;
 use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 use uuid::Uuid;
 
 pub(crate) use self::ledger::Ledger;
@@ -38,7 +41,8 @@ struct Taken {
     function: FunctionName,
     time: Timestamp,
     caller: Option<Caller>,
-    input: Value,
+    /// As text: however deep it is, it does not count.
+    input: Box<RawValue>,
 }
 
 /// What came of a call.
@@ -61,8 +65,11 @@ pub enum NotTaken {
     /// Too many were taken before it.
     #[error("{0} calls of this function wait for their turn, and no more may: try again in a moment")]
     TooManyWait(usize),
-    /// Kafka did not take it.
-    #[error("the call could not be stored: {0}")]
+    /// Too much was taken before it, of all functions.
+    #[error("{} MiB of calls wait for their turn, and no more may: try again in a moment", .0 >> 20)]
+    TooMuchWaits(usize),
+    /// Kafka did not say that it took it. It may have.
+    #[error("whether the call was stored is not known: {0}")]
     NotStored(KafkaError),
 }
 
@@ -80,6 +87,7 @@ impl Registry {
     ) -> Result<(), NotTaken> {
         let function = self.callable(name)?;
         let input = fitting(function, input).await?;
+        let input = to_raw_value(&input).expect("it is plain data");
         let taken = Taken { call, function: name, time: Timestamp::now(), caller, input };
         self.0.ledger.take(taken).await
     }
@@ -94,7 +102,12 @@ impl Registry {
         self.0.ledger.has_ended(call).await;
     }
 
-    /// What came of this call; `None` while it has not ended.
+    /// Whether this process has read of all calls that there were when it began.
+    pub fn knows_all_calls(&self) -> bool {
+        self.0.ledger.is_complete()
+    }
+
+    /// What came of this call; `None` while it has not ended, or when nobody knows any more.
     ///
     /// # Errors
     /// When Kafka does not give it.

@@ -2,7 +2,11 @@
 //! whose process dies runs again elsewhere.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,8 +18,9 @@ use rdkafka::{
     error::{KafkaError, KafkaResult},
     message::BorrowedMessage,
 };
-use serde_json::value::RawValue;
-use tokio::{task::JoinSet, time::sleep};
+use serde_json::{Value, value::RawValue};
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
+use uuid::Uuid;
 
 use super::{Ended, Record, Taken, places::Places};
 use crate::{CallError, Reason, Registry};
@@ -24,7 +29,7 @@ use crate::{CallError, Reason, Registry};
 const GROUP: &str = "factfold.calls";
 /// How many calls of one partition run at once. A function whose calls are many, or take long, keeps only those waiting that share
 /// its partition.
-const RUNNING_MAX: usize = 16;
+const RUNNING_MAX: usize = 8;
 /// How long a call that may not run yet, or not here, is tried again.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// How long its function may be unknown: it was known to whoever took the call.
@@ -43,8 +48,13 @@ pub async fn serve(
     cluster: &Cluster,
     stop: impl Future<Output = ()>,
 ) -> Result<(), KafkaError> {
-    let mut serving = Serving::begin(registry, cluster)?;
     tokio::pin!(stop);
+    tokio::select! {
+        // Before, a function may not be known that is there, nor an end that was stored.
+        ((), ()) = async { tokio::join!(registry.catalogue().complete(), registry.0.ledger.complete()) } => {}
+        () = &mut stop => return Ok(()),
+    }
+    let mut serving = Serving::begin(registry, cluster)?;
     loop {
         tokio::select! {
             () = &mut stop => return Ok(()),
@@ -60,7 +70,7 @@ pub async fn serve(
                     sleep(ERROR_REST).await;
                 }
             },
-            Some(Ok(place)) = serving.running.join_next() => serving.has_ended(place),
+            Some(Ok(call)) = serving.running.join_next() => serving.has_run(call),
         }
     }
 }
@@ -72,7 +82,11 @@ struct Serving {
     places: Places,
     /// Of which assignment these are the places.
     assignment: u64,
-    running: JoinSet<Place>,
+    running: JoinSet<Uuid>,
+    /// Where the calls that run lie: one that comes once more, after a rebalance, is not begun again.
+    calls: HashMap<Uuid, Vec<Place>>,
+    /// Who waits for calls has half of what may run at once for themselves.
+    turns: Arc<Semaphore>,
 }
 
 /// Where a call lies, and in which assignment it was begun.
@@ -90,8 +104,14 @@ struct Rebalances(AtomicU64);
 impl ClientContext for Rebalances {}
 
 impl ConsumerContext for Rebalances {
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         self.0.fetch_add(1, Ordering::AcqRel);
+        // A partition that was paused when it went is paused when it comes back (librdkafka keeps that).
+        if let Rebalance::Assign(partitions) = rebalance
+            && let Err(error) = consumer.resume(partitions)
+        {
+            tracing::warn!(%error, "resuming the calls that nobody waits for");
+        }
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
@@ -116,8 +136,9 @@ impl Serving {
             .create_with_context(Rebalances::default())?;
         let topic = cluster.namespace.qualify(CALLS);
         consumer.subscribe(&[&topic])?;
-        let (places, running) = (Places::default(), JoinSet::new());
-        Ok(Self { registry, topic, consumer, places, assignment: 0, running })
+        let turns = Arc::new(Semaphore::new(registry.0.calls.later_max()));
+        let (places, running, calls) = (Places::default(), JoinSet::new(), HashMap::new());
+        Ok(Self { registry, topic, consumer, places, assignment: 0, running, calls, turns })
     }
 
     fn place(&self, message: &BorrowedMessage<'_>) -> Place {
@@ -134,16 +155,34 @@ impl Serving {
         let ledger = &self.registry.0.ledger;
         match serde_json::from_slice(value) {
             Ok(Record::Taken(taken)) if !ledger.standing(taken.call).is_some_and(|s| s.has_ended()) => {
-                let registry = self.registry.clone();
-                self.running.spawn(async move {
-                    run(registry, taken).await;
-                    place
-                });
+                let call = taken.call;
+                let places = self.calls.entry(call).or_default();
+                places.push(place);
+                if places.len() == 1 {
+                    let (registry, turns) = (self.registry.clone(), self.turns.clone());
+                    self.running.spawn(async move {
+                        run(registry, turns, taken).await;
+                        call
+                    });
+                }
                 if running >= RUNNING_MAX {
                     self.tell(place.partition, StreamConsumer::pause);
                 }
             }
-            _ => self.has_ended(place),
+            Ok(_) => self.has_ended(place),
+            Err(error) => {
+                tracing::warn!(
+                    %error, kafka.partition = place.partition, kafka.offset = place.offset,
+                    "what lies on {CALLS} is no call: it is passed over"
+                );
+                self.has_ended(place);
+            }
+        }
+    }
+
+    fn has_run(&mut self, call: Uuid) {
+        for place in self.calls.remove(&call).unwrap_or_default() {
+            self.has_ended(place);
         }
     }
 
@@ -181,11 +220,11 @@ impl Serving {
 }
 
 /// Runs this call, and stores what came of it.
-async fn run(registry: Registry, taken: Taken) {
+async fn run(registry: Registry, turns: Arc<Semaphore>, taken: Taken) {
     let (call, function) = (taken.call, taken.function);
     let running = tokio::spawn({
         let registry = registry.clone();
-        async move { run_until_it_counts(&registry, &taken).await }
+        async move { run_until_it_counts(&registry, &turns, &taken).await }
     });
     // A call that breaks us must not be the one with which every start begins.
     let result = running.await.unwrap_or_else(|error| {
@@ -196,10 +235,18 @@ async fn run(registry: Registry, taken: Taken) {
 }
 
 /// What came of this call. Where it is not its fault that it failed, it is tried again for a while.
-async fn run_until_it_counts(registry: &Registry, taken: &Taken) -> Result<Box<RawValue>, CallError> {
+async fn run_until_it_counts(
+    registry: &Registry,
+    turns: &Semaphore,
+    taken: &Taken,
+) -> Result<Box<RawValue>, CallError> {
+    let input: Value = serde_json::from_str(taken.input.get())
+        .map_err(|error| CallError::Unfit(format!("its input cannot be read: {error}")))?;
     let (began, mut rest) = (Instant::now(), RESTS.0);
     loop {
-        let result = registry.call(taken.function, taken.call, taken.caller.as_ref(), &taken.input).await;
+        let turn = turns.acquire().await;
+        let result = registry.call(taken.function, taken.call, taken.caller.as_ref(), &input).await;
+        drop(turn);
         let patience = match &result {
             Err(CallError::NotFound(_)) => UNKNOWN_TIME,
             Err(error) if !error.is_lasting() => PATIENCE,

@@ -168,18 +168,17 @@ impl<F: Bound> Giving<F> {
     fn give_again(&mut self, again: &Redelivery, out: &mut Vec<Produce>) {
         let record = again.record();
         let read = event::read(again.at.topic, &record).and_then(|event| Ok((event.json()?, event)));
-        let made = match &read {
-            Ok((json, event)) => self.make(json, event),
-            Err(detail) => Err(Unmade::Failed(why("unreadable-event", detail.clone()))),
+        let made = match read {
+            Ok((json, event)) => self.make(&json, &event).map(|effects| (event, effects)),
+            Err(detail) => Err(Unmade::Failed(why("unreadable-event", detail))),
         };
-        match (made, read) {
-            (Ok(effects), Ok((_, event))) => self.write(&event, effects, out),
-            (Err(Unmade::NotNow(message)), _) => {
+        match made {
+            Ok((event, effects)) => self.write(&event, effects, out),
+            Err(Unmade::Failed(why)) => self.dead_letter(&record, again.at, why, out),
+            Err(Unmade::NotNow(message)) => {
                 self.rests_until = Some(Instant::now() + REST);
                 return self.say_out(again.at, &message);
             }
-            (Err(Unmade::Failed(why)), _) => self.dead_letter(&record, again.at, why, out),
-            (Ok(_), Err(_)) => unreachable!("nothing is made of what cannot be read"),
         }
         let said = self.author.gave(again.letter, again.at);
         self.produce(STATE, again.at.partition, said, out);
@@ -367,7 +366,9 @@ impl<F: Bound> Processor for Giving<F> {
 
     fn committed(&mut self, _: &Written) {
         let Draft { given, .. } = std::mem::take(&mut self.draft);
-        self.partitions.values_mut().for_each(States::commit);
+        for letter in self.partitions.values_mut().filter_map(States::commit) {
+            self.redeliveries.forget(&self.author.group, letter);
+        }
         if given > 0 {
             fail_point!("binding::committed");
             let name = self.binding.name.to_string();

@@ -46,6 +46,17 @@ impl Redeliveries {
         Ok(())
     }
 
+    /// This one was given: it need not be kept any more.
+    pub(super) fn forget(&self, group: &str, letter: Position) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(redeliveries) = known.get_mut(group) {
+            redeliveries.retain(|redelivery| redelivery.letter != letter);
+            if redeliveries.is_empty() {
+                known.remove(group);
+            }
+        }
+    }
+
     /// The first one of this binding that fits.
     pub(super) fn first(&self, group: &str, fits: impl Fn(&Redelivery) -> bool) -> Option<Arc<Redelivery>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);

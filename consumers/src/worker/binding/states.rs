@@ -75,12 +75,14 @@ impl States {
         self.draft_letter = Some(letter);
     }
 
-    /// What the transaction changed is true.
-    pub(super) fn commit(&mut self) {
-        self.letters.extend(self.draft_letter.take());
+    /// What the transaction changed is true. Returns the letter whose event was given once more in it.
+    pub(super) fn commit(&mut self) -> Option<Position> {
+        let letter = self.draft_letter.take();
+        self.letters.extend(letter);
         for (stream, state) in std::mem::take(&mut self.draft) {
             keep(&mut self.states, stream, state);
         }
+        letter
     }
 
     /// What the transaction would have changed never was.

@@ -146,7 +146,8 @@ fn marker_in(record: &Record<'_>) -> Option<(Position, Marker)> {
 impl Letter {
     /// Whether it is an event with which a function failed, and no command.
     pub(super) fn is_event(&self) -> bool {
-        self.command_position.parse::<Position>().is_ok_and(|at| at.topic.holds_events())
+        self.position.topic == Service::Functions.dead_letters()
+            && self.command_position.parse::<Position>().is_ok_and(|at| at.topic.holds_events())
     }
 
     /// The event, for whoever gives it once more.

@@ -31,7 +31,9 @@ pub(super) struct Args {
 #[derive(Deserialize)]
 struct Call {
     call: Uuid,
-    output: Option<Value>,
+    status: String,
+    #[serde(default)]
+    output: Value,
     problem: Option<Problem>,
 }
 
@@ -53,14 +55,12 @@ pub(super) async fn run(args: Args, api: &Api) -> Result<ExitCode, Failure> {
     let Args { name, call, wait } = args;
     let request = api.request(Method::GET, &format!("/v1/functions/{name}/calls/{call}"))?;
     let shown: Call = api.json(request.header("prefer", format!("wait={wait}"))).await?;
-    match shown {
-        Call { output: Some(output), .. } => {
-            output::json(&output)?;
+    match (shown.status.as_str(), shown.problem) {
+        ("succeeded", _) => {
+            output::json(&shown.output)?;
             Ok(ExitCode::SUCCESS)
         }
-        Call { problem: Some(problem), .. } => Err(Failure::Refused(anyhow!(problem.say()))),
-        Call { call, .. } => {
-            Err(Failure::OutOfReach(anyhow!("{call} has not ended yet: ask again, it is kept for a day")))
-        }
+        (_, Some(problem)) => Err(Failure::Refused(anyhow!(problem.say()))),
+        _ => Err(Failure::OutOfReach(anyhow!("{call} has not ended yet: ask again, it is kept for a day"))),
     }
 }

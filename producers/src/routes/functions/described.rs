@@ -263,10 +263,10 @@ pub(in crate::routes) fn call(components: &mut Components) -> Description {
             status: 202,
             description: "Stored. It runs in its turn.",
             content: vec![(JSON, components.of::<LaterCall>())],
-            headers: vec!["Location", "Preference-Applied"],
+            headers: vec!["Factfold-Call", "Location", "Preference-Applied"],
         })
         .refused(CALLING)
-        .refused(&["too-many-waiting", "storage-unavailable", "log-unavailable"])
+        .refused(&["too-many-waiting", "outcome-unknown"])
         .example(Example::of("1 + 2").path("name", "add").body(body()).answer(json!({ "result": 3 })))
         .example(
             Example::of("1 + 2, later")
