@@ -293,7 +293,14 @@ pub(in crate::routes) fn later_call(components: &mut Components) -> Description 
             content: vec![(JSON, components.of::<LaterCall>())],
             headers: vec!["Preference-Applied"],
         })
-        .refused(&["not-found", "call-not-found", "invalid-header", "too-many-waiting", "log-unavailable"])
+        .refused(&[
+            "unauthenticated",
+            "not-found",
+            "call-not-found",
+            "invalid-header",
+            "too-many-waiting",
+            "log-unavailable",
+        ])
         .example(
             Example::of("1 + 2")
                 .path("name", "add")
