@@ -1,16 +1,11 @@
 //! Functions over HTTP: written, deployed, called, put back, removed; and what cannot run is refused, or stopped.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use factfold_producers::access::Role;
-use factfold_registry::{Registry, Settings};
-use factfold_vault::Vault;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -313,18 +308,8 @@ async fn what_a_function_says_is_kept_and_every_process_knows_of_it() {
     assert!(lines.as_array().into_iter().flatten().all(|line| line["call"] == call.as_str()));
 
     // Another process, that was not there when it was deployed, runs it too.
-    let folder = tempfile::tempdir().expect("a folder");
-    let settings = Settings {
-        runners: std::env::var_os("FACTFOLD_FUNCTIONS_RUNNERS").expect("run deploy/test").into(),
-        cache: folder.path().join("cache"),
-        calls_max: 4,
-        memory_mib_max: 1024,
-    };
     deploy(&developer, "add", javascript(ADD)).await;
-    let cluster = system.world.cluster.clone();
-    let vault = Arc::new(Vault::in_memory().expect("a vault"));
-    let other = tokio::task::spawn_blocking(move || Registry::open(&cluster, &settings, vault)).await;
-    let other = other.expect("no panic").expect("a registry");
+    let other = system.another_registry().await;
     let name = "add".parse().expect("a name");
     assert!(other.catalogue().come_to(name, 1, PATIENCE).await);
     let called = other.call(name, Uuid::now_v7(), None, &json!({ "a": 1, "b": 2 })).await.expect("an answer");

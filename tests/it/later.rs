@@ -1,14 +1,9 @@
 //! Calls that nobody waits for: taken, run whatever dies, and asked for later.
 
-use std::{sync::Arc, time::Duration};
-
 use factfold_producers::access::Role;
-use factfold_registry::{Registry, Settings};
 use factfold_schemas::ids::UserId;
-use factfold_vault::Vault;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
     cli::{Cli, Ran},
@@ -99,7 +94,7 @@ async fn a_call_that_nobody_waits_for_runs_and_can_be_asked_for() {
     let shown = developer.get(taken.header("location")).await.expect(200).body;
     assert!(shown["problem"]["stack"].is_string(), "{shown}");
 
-    // A function that is gone when its turn comes.
+    // One that computes for long holds nobody else up.
     deploy(&developer, "busy", "export default () => { for (;;); };", false).await;
     let taken = call(&customer, "/fn/busy", json!({}), LATER).await.expect(202);
     let pending = customer.get(taken.header("location")).await.expect(200);
@@ -152,21 +147,13 @@ async fn a_partition_that_is_full_goes_on_wherever_it_comes_to() {
         let answer = call(&developer, "/fn/slow", json!({ "a": a }), LATER).await.expect(202);
         taken.push((a, answer.header("location").to_owned()));
     }
-    let folder = tempfile::tempdir().expect("a folder");
-    let settings = Settings {
-        runners: std::env::var_os("FACTFOLD_FUNCTIONS_RUNNERS").expect("run deploy/test").into(),
-        cache: folder.path().join("cache"),
-        calls_max: 4,
-        memory_mib_max: 1024,
-    };
-    let (cluster, vault) = (system.world.cluster.clone(), Arc::new(Vault::in_memory().expect("a vault")));
-    let opened = spawn_blocking(move || Registry::open(&cluster, &settings, vault)).await;
-    let other = opened.expect("no panic").expect("a registry");
+    let other = system.another_registry().await;
     for (a, place) in &taken {
         if a % 20 == 0 {
-            // It joins, works for a moment, and goes: twice everything is shared anew.
+            // It joins, is there while some more end, and goes: twice everything is shared anew.
             let (registry, cluster) = (other.clone(), system.world.cluster.clone());
-            let stop = sleep(Duration::from_secs(2));
+            let (_, later) = &taken[a + 15];
+            let stop = async { drop(ended(&developer, later).await) };
             factfold_registry::serve(registry, &cluster, stop).await.expect("it served");
         }
         let shown = ended(&developer, place).await.body;

@@ -3,6 +3,7 @@
 use std::{
     env,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,10 +12,16 @@ use factfold::{
     settings::{Sourced, Sources},
 };
 use factfold_producers::access::{Keys, Role};
+use factfold_registry::Registry;
 use factfold_schemas::{ids::UserId, topics::Service};
+use factfold_vault::Vault;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    task::{JoinHandle, spawn_blocking},
+};
 
 use uuid::Uuid;
 
@@ -95,6 +102,19 @@ impl System {
         let system = Self { world, http, keys, folder, stop: Some(stop), running };
         system.client(&[]).ready().await;
         system
+    }
+
+    /// What another process knows of the functions, and runs them with, for four calls at once.
+    pub(crate) async fn another_registry(&self) -> Registry {
+        let settings = factfold_registry::Settings {
+            runners: env::var_os("FACTFOLD_FUNCTIONS_RUNNERS").expect("run deploy/test").into(),
+            cache: self.folder.join("another"),
+            calls_max: 4,
+            memory_mib_max: 1024,
+        };
+        let (cluster, vault) = (self.world.cluster.clone(), Arc::new(Vault::in_memory().expect("a vault")));
+        let opened = spawn_blocking(move || Registry::open(&cluster, &settings, vault)).await;
+        opened.expect("no panic").expect("a registry")
     }
 
     /// Somebody new, with these roles.

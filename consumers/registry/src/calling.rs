@@ -165,10 +165,8 @@ impl Ready {
         which: fn(&Schemas) -> &Option<Validator>,
         value: &Value,
     ) -> Result<Result<(), Vec<Misfit>>, CallError> {
-        let schemas = self.schemas.as_ref();
-        let unfit =
-            |error| CallError::Unfit(format!("its schema is not taken any more, deploy it again: {error}"));
-        let Some(validator) = which(schemas.map_err(unfit)?) else { return Ok(Ok(())) };
+        let schemas = self.schemas.as_ref().map_err(|error| not_taken_any_more(error))?;
+        let Some(validator) = which(schemas) else { return Ok(Ok(())) };
         if !validator.takes_long(value) {
             return Ok(fits(Some(validator), value));
         }
@@ -286,6 +284,11 @@ fn result(outcome: &Outcome) -> &'static str {
     }
 }
 
+/// A schema that was good when it was deployed.
+pub(crate) fn not_taken_any_more(error: &str) -> CallError {
+    CallError::Unfit(format!("its schema is not taken any more, deploy it again: {error}"))
+}
+
 pub(crate) fn validator(schema: Option<&Value>) -> Result<Option<Validator>, String> {
     schema.map(Validator::of_stranger).transpose()
 }
@@ -318,7 +321,7 @@ impl Given {
     /// # Errors
     /// When there is none, or it fails. After that it begins with a fresh instance.
     pub async fn give(&mut self, id: &str, event: &str, context: &str) -> Result<Box<RawValue>, CallError> {
-        let function = self.registry.catalogue().get(self.name).ok_or(CallError::NotFound(self.name))?;
+        let function = self.registry.callable(self.name)?;
         let deployed = function.current().ok_or(CallError::NotFound(self.name))?;
         if self.warm.as_ref().is_none_or(|(revision, _)| *revision != deployed.revision) {
             let ready = self.registry.ready(self.name, deployed).await?;

@@ -9,10 +9,9 @@ mod ledger;
 mod places;
 mod serving;
 
-use factfold_schemas::{
-    functions::{Function, FunctionName},
-    json::Validator,
-};
+use std::sync::Arc;
+
+use factfold_schemas::functions::{Function, FunctionName};
 use jiff::Timestamp;
 use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
@@ -24,7 +23,10 @@ use uuid::Uuid;
 
 pub(crate) use self::ledger::Ledger;
 pub use self::{ledger::Standing, serving::serve};
-use crate::{CallError, Caller, Registry, calling::fits};
+use crate::{
+    CallError, Caller, Registry,
+    calling::{fits, not_taken_any_more, validator},
+};
 
 /// What lies on the topic. Its names are a storage format.
 #[derive(Debug, Serialize, Deserialize)]
@@ -117,12 +119,10 @@ impl Registry {
 }
 
 /// The input, if it fits the function's schema. Here the function need not run, so it is not loaded for this.
-async fn fitting(function: std::sync::Arc<Function>, input: Value) -> Result<Value, CallError> {
+async fn fitting(function: Arc<Function>, input: Value) -> Result<Value, CallError> {
     let look = move || {
         let schema = function.current().and_then(|deployed| deployed.input_schema.as_ref());
-        let validator = schema.map(Validator::of_stranger).transpose();
-        let validator = validator
-            .map_err(|error| CallError::Unfit(format!("its schema is not taken any more: {error}")))?;
+        let validator = validator(schema).map_err(|error| not_taken_any_more(&error))?;
         fits(validator.as_ref(), &input).map_err(CallError::Input)?;
         Ok(input)
     };

@@ -265,8 +265,22 @@ pub(in crate::routes) fn call(components: &mut Components) -> Description {
             content: vec![(JSON, components.of::<LaterCall>())],
             headers: vec!["Factfold-Call", "Location", "Preference-Applied"],
         })
-        .refused(CALLING)
-        .refused(&["too-many-waiting", "outcome-unknown"])
+        .refused(&[
+            "unauthenticated",
+            "function-not-found",
+            "invalid-header",
+            "invalid-json",
+            "invalid-fields",
+            "request-timeout",
+            "body-too-large",
+            "unsupported-media-type",
+            "too-many-calls",
+            "function-failed",
+            "function-stopped",
+            "function-unavailable",
+            "too-many-waiting",
+            "outcome-unknown",
+        ])
         .example(Example::of("1 + 2").path("name", "add").body(body()).answer(json!({ "result": 3 })))
         .example(
             Example::of("1 + 2, later")
@@ -312,19 +326,3 @@ pub(in crate::routes) fn later_call(components: &mut Components) -> Description 
                 })),
         )
 }
-
-/// What can be wrong with a call.
-const CALLING: &[&str] = &[
-    "unauthenticated",
-    "function-not-found",
-    "invalid-header",
-    "invalid-json",
-    "invalid-fields",
-    "request-timeout",
-    "body-too-large",
-    "unsupported-media-type",
-    "too-many-calls",
-    "function-failed",
-    "function-stopped",
-    "function-unavailable",
-];
