@@ -3,16 +3,14 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use crate::{
     Answer, Failure, Limits, Line, Reason, Sandbox, command,
     host::Confines,
+    lane::Pace,
     live::{Live, Ready},
 };
 
@@ -25,8 +23,7 @@ struct Loaded {
     sandbox: Sandbox,
     code: Code,
     limits: Limits,
-    /// Whether its last call computed for long.
-    is_slow: AtomicBool,
+    pace: Pace,
 }
 
 /// What runs.
@@ -46,7 +43,7 @@ pub(crate) enum Code {
 impl Function {
     /// One that was tried.
     pub(crate) fn new(sandbox: Sandbox, code: Code, limits: Limits) -> Self {
-        Self(Arc::new(Loaded { sandbox, code, limits, is_slow: false.into() }))
+        Self(Arc::new(Loaded { sandbox, code, limits, pace: Pace::default() }))
     }
 
     /// What a call may use.
@@ -59,7 +56,7 @@ impl Function {
     /// # Errors
     /// When it throws, is stopped at a limit, or does not answer in JSON.
     pub async fn call(&self, input: &str, context: &str) -> Result<Answer, Failure> {
-        let Loaded { sandbox, limits, is_slow, .. } = &*self.0;
+        let Loaded { sandbox, limits, pace, .. } = &*self.0;
         let deadline = Instant::now() + Duration::from_millis(limits.time_ms.into());
         let Some(turn) = sandbox.0.turn(deadline, *limits).await else {
             let what = "as many instances as may are busy: try again in a moment".to_owned();
@@ -71,10 +68,10 @@ impl Function {
             let _turn = turn;
             kept.run(&input, &context, confines).await
         };
-        let (called, is_short) = sandbox.0.slow.run(is_slow, call).await;
+        let (called, is_short) = sandbox.0.slow.run(pace, call).await;
         // One that was stopped would have gone on.
         let is_stopped = matches!(&called, Err(failure) if matches!(failure.reason, Reason::TimedOut { .. }));
-        is_slow.store(!is_short || is_stopped, Relaxed);
+        pace.set_slow(!is_short || is_stopped);
         called
     }
 

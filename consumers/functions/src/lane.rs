@@ -8,7 +8,7 @@ use std::{
     num::NonZero,
     panic::resume_unwind,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     task::{Context, Poll},
     thread::available_parallelism,
     time::Duration,
@@ -23,6 +23,51 @@ use tokio::{
 /// Who has computed for so long, on a core, is slow. The others are done by then: a fresh instance of Python takes 2 ms, and 50 ms
 /// in a place that none was in before.
 const SHORT: Duration = Duration::from_millis(100);
+
+/// Calls of one function that compute at once share [`SHORT`], or a dozen endless loops would have a second of all cores before
+/// anybody knew them. Each has this much at least: several fresh instances of Python.
+const SHARE_MIN: Duration = Duration::from_millis(10);
+
+/// What the calls of one function have shown.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Whether the last one was slow.
+    is_slow: AtomicBool,
+    /// How many are in the short lane.
+    short: AtomicU32,
+}
+
+impl Pace {
+    /// A call has ended, or has shown that it will not soon.
+    pub(crate) fn set_slow(&self, is_slow: bool) {
+        self.is_slow.store(is_slow, Relaxed);
+    }
+
+    fn is_slow(&self) -> bool {
+        self.is_slow.load(Relaxed)
+    }
+
+    /// For how long each may compute in the short lane.
+    fn share(&self) -> Duration {
+        (SHORT / self.short.load(Relaxed).max(1)).max(SHARE_MIN)
+    }
+}
+
+/// A place in the short lane.
+struct Place<'a>(&'a Pace);
+
+impl<'a> Place<'a> {
+    fn take(pace: &'a Pace) -> Self {
+        pace.short.fetch_add(1, Relaxed);
+        Self(pace)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.short.fetch_sub(1, Relaxed);
+    }
+}
 
 /// The threads of the slow lane. They are as urgent as all others: with a lower priority they would get nothing, and time out, while
 /// everybody is busy.
@@ -41,19 +86,18 @@ impl SlowLane {
         Ok(Self(Some(runtime)))
     }
 
-    /// Runs a call to its end: here, while it is a short one. Gives whether it was. A function that was slow the last time, which
-    /// `is_slow` keeps, need not show it again: its calls are slow from the beginning. Dropping this stops the call, wherever it is.
-    pub(crate) async fn run<F>(&self, is_slow: &AtomicBool, call: F) -> (F::Output, bool)
+    /// Runs a call to its end: here, while it is a short one. Gives whether it was. A function that was slow the last time need not
+    /// show it again: its calls are slow from the beginning, and those under way follow the one that showed it. Dropping this stops
+    /// the call, wherever it is.
+    pub(crate) async fn run<F>(&self, pace: &Pace, call: F) -> (F::Output, bool)
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
         let mut call = Computing::new(call);
-        if !is_slow.load(Relaxed)
-            && let Some(output) = call.while_short().await
-        {
+        if let Some(output) = call.while_short(pace).await {
             return (output, true);
         }
-        is_slow.store(true, Relaxed);
+        pace.set_slow(true);
         let (output, computed) = self.finish(call).await;
         (output, computed < SHORT)
     }
@@ -94,9 +138,10 @@ impl<F: Future> Computing<F> {
     }
 
     /// Goes on while it is short: then there is nothing yet.
-    async fn while_short(&mut self) -> Option<F::Output> {
+    async fn while_short(&mut self, pace: &Pace) -> Option<F::Output> {
+        let _place = Place::take(pace);
         poll_fn(|context| {
-            if self.computed >= SHORT {
+            if pace.is_slow() || self.computed >= pace.share() {
                 return Poll::Ready(None);
             }
             Pin::new(&mut *self).poll(context).map(Some)
@@ -126,17 +171,21 @@ fn computed_here() -> Duration {
 mod tests {
     use std::{sync::Arc, thread};
 
+    use futures::future::join_all;
     use tokio::{task::yield_now, time::timeout};
 
     use super::*;
+
+    /// For how long a call computes before others have their turn.
+    const STEP: Duration = Duration::from_millis(1);
 
     /// Computes for so long, and tells where it ended.
     async fn compute(time: Duration) -> Option<String> {
         let mut computed = Duration::ZERO;
         while computed < time {
             let began = computed_here();
-            while computed_here() - began < SHORT / 10 {}
-            computed += SHORT / 10;
+            while computed_here() - began < STEP {}
+            computed += STEP;
             yield_now().await;
         }
         thread::current().name().map(str::to_owned)
@@ -145,22 +194,38 @@ mod tests {
     #[tokio::test]
     async fn who_computes_for_long_changes_lanes_and_who_is_short_again_comes_back() {
         let slow = SlowLane::open().expect("threads");
-        let is_slow = AtomicBool::new(false);
+        let pace = Pace::default();
         let (short, long) = (SHORT / 4, SHORT * 2);
         for (time, ends_slow) in [(short, false), (long, true), (long, true), (short, true), (short, false)] {
-            let (thread, is_short) = slow.run(&is_slow, compute(time)).await;
+            let (thread, is_short) = slow.run(&pace, compute(time)).await;
             assert_eq!(thread.as_deref() == Some("functions-slow"), ends_slow, "{time:?}");
             assert_eq!(is_short, time == short);
-            is_slow.store(!is_short, Relaxed);
+            pace.set_slow(!is_short);
         }
+    }
+
+    #[tokio::test]
+    async fn calls_of_one_function_share_what_a_short_one_may_compute() {
+        let slow = SlowLane::open().expect("threads");
+        let pace = Pace::default();
+        let (of_two, of_many) = (SHORT * 3 / 4, SHARE_MIN / 2);
+        // Each alone would be short.
+        let both = (slow.run(&pace, compute(of_two)), slow.run(&pace, compute(of_two)));
+        let ((one, _), (other, _)) = tokio::join!(both.0, both.1);
+        assert!([one, other].iter().any(|thread| thread.as_deref() == Some("functions-slow")));
+        pace.set_slow(false);
+        // However many there are, a few milliseconds are short.
+        let many = (0..64).map(|_| slow.run(&pace, compute(of_many)));
+        assert!(join_all(many).await.iter().all(|(thread, _)| thread.as_deref() != Some("functions-slow")));
+        assert!(!pace.is_slow());
     }
 
     #[tokio::test]
     async fn who_only_waits_is_not_slow() {
         let slow = SlowLane::open().expect("threads");
-        let is_slow = AtomicBool::new(false);
-        let ((), is_short) = slow.run(&is_slow, tokio::time::sleep(SHORT * 2)).await;
-        assert!(is_short && !is_slow.load(Relaxed));
+        let pace = Pace::default();
+        let ((), is_short) = slow.run(&pace, tokio::time::sleep(SHORT * 2)).await;
+        assert!(is_short && !pace.is_slow());
     }
 
     #[tokio::test]
@@ -173,7 +238,9 @@ mod tests {
                 yield_now().await;
             }
         };
-        assert!(timeout(SHORT, slow.run(&true.into(), endless)).await.is_err());
+        let pace = Pace::default();
+        pace.set_slow(true);
+        assert!(timeout(SHORT, slow.run(&pace, endless)).await.is_err());
         while Arc::strong_count(&held) > 1 {
             yield_now().await;
         }

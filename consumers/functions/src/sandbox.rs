@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Running},
     function::Code,
     host::{self, Confines},
-    lane::SlowLane,
+    lane::{Pace, SlowLane},
     live::{Live, NotStarted},
     runner::Runners,
     source,
@@ -123,7 +123,7 @@ impl Sandbox {
                 let _turn = turn;
                 Live::start(&ready, &source, confines).await.map(drop)
             };
-            match self.0.slow.run(&false.into(), start).await.0 {
+            match self.0.slow.run(&Pace::default(), start).await.0 {
                 Ok(()) => {}
                 Err((NotStarted::Problem(problem), _)) => return Err(problem.into()),
                 Err((NotStarted::Stopped(reason), _)) => return Err(Refused::stopped(&reason)),
