@@ -22,6 +22,8 @@ use tokio::{
     time::sleep,
 };
 
+use crate::lag::Groups;
+
 /// How long to rest before a binding that failed is tried again: first, and at most.
 const RESTS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
@@ -92,6 +94,14 @@ pub async fn run(
     while workers.join_next().await.is_some() {}
 }
 
+/// The consumer groups of whatever is bound.
+pub fn groups(registry: &Registry) -> Groups {
+    let groups = bindings(registry).into_iter().filter_map(|((name, number), binding)| {
+        Some((binding::group(name, number), vec![binding.topic().ok()?]))
+    });
+    groups.collect()
+}
+
 fn bindings(registry: &Registry) -> HashMap<Key, Binding> {
     let bound = registry.catalogue().bound().into_iter().filter_map(|function| {
         let bound = function.binding.clone()?;
@@ -127,6 +137,9 @@ impl Worker {
                 Ok(Err(error @ worker::Error::Fenced { .. })) => {
                     tracing::error!(function.name = %key.0, binding = key.1, %error, "a bound function is given nothing until the next start");
                     self.rest(Duration::MAX).await;
+                }
+                Ok(Err(error @ worker::Error::NoOffset { .. })) => {
+                    tracing::error!(function.name = %key.0, binding = key.1, %error, "a bound function does not begin again, or events would count twice: unbind it, and bind it from the time to which it came");
                 }
                 Ok(Err(error)) => {
                     let error = anyhow::Error::from(error);

@@ -47,6 +47,15 @@ impl<F: FnMut(&Value) -> Result<(), Failed> + Send + 'static> Bound for Counter<
     }
 }
 
+/// Says something of each event, and keeps nothing.
+struct Sayer;
+
+impl Bound for Sayer {
+    fn give(&mut self, _: &str, _: &str) -> Result<Given, Failed> {
+        Ok(Given { output: json!({ "events": [{ "type": "Said", "data": {} }] }).to_string() })
+    }
+}
+
 fn counter() -> impl Bound {
     Counter(|_: &Value| Ok(()))
 }
@@ -62,7 +71,7 @@ fn group(number: u32) -> String {
 }
 
 /// So many streams, in each partition as many.
-fn streams(number: usize) -> Vec<StreamId> {
+pub(crate) fn streams(number: usize) -> Vec<StreamId> {
     let all = || (1..).map(|n| OrderId::new(Uuid::from_u128(n)).stream());
     let of = |partition| all().filter(move |stream| home(stream) == partition);
     let mut partitions: Vec<_> = (0..PARTITIONS).map(of).collect();
@@ -70,7 +79,7 @@ fn streams(number: usize) -> Vec<StreamId> {
 }
 
 /// Something happens to each of these orders, once in each version.
-async fn happen(world: &World, streams: &[StreamId], versions: std::ops::Range<u64>) {
+pub(crate) async fn happen(world: &World, streams: &[StreamId], versions: std::ops::Range<u64>) {
     for version in versions {
         for stream in streams {
             let decided = Position::new(SERVICE.commands(), home(stream), version as i64);
@@ -84,7 +93,7 @@ async fn happen(world: &World, streams: &[StreamId], versions: std::ops::Range<u
 }
 
 /// What was said about this stream, in order.
-fn counted(world: &World, stream: &StreamId) -> Vec<u64> {
+pub(crate) fn counted(world: &World, stream: &StreamId) -> Vec<u64> {
     let said = world.read(EMITTED).into_iter().filter(|record| key(record) == stream.as_str());
     said.map(|record| {
         let data: Value = serde_json::from_slice(record.value.as_deref().expect("a value")).expect("JSON");
@@ -93,7 +102,7 @@ fn counted(world: &World, stream: &StreamId) -> Vec<u64> {
     .collect()
 }
 
-fn key(record: &Record) -> &str {
+pub(crate) fn key(record: &Record) -> &str {
     str::from_utf8(record.key.as_deref().unwrap_or_default()).expect("a text")
 }
 
@@ -222,17 +231,17 @@ async fn a_binding_begins_where_it_was_told() {
     worker.stop().expect("stopped");
 }
 
-/// Rule 6: one that has kept something, and lost its place, does not begin again: everything would count twice. (Seen failing
-/// when what is kept is not compared with the start.)
+/// Rule 6: one that lost its place does not begin again, also when it keeps nothing: everything would count twice. (Seen failing
+/// when it is not written that it has begun.)
 #[tokio::test(flavor = "multi_thread")]
-async fn a_binding_that_lost_its_place_refuses_what_it_has_kept() {
+async fn a_binding_that_lost_its_place_does_not_begin_again() {
     let (world, streams) = (World::new().await, streams(1));
     happen(&world, &streams, 1..3).await;
-    let worker = world.bind(bound(1, None), counter(), settings("one"));
+    let worker = world.bind(bound(1, None), Sayer, settings("one"));
     wait_for_counted(&world, 2);
     worker.stop().expect("stopped");
     world.delete_group(&group(1)).await;
-    let worker = world.bind(bound(1, None), counter(), settings("one"));
+    let worker = world.bind(bound(1, None), Sayer, settings("one"));
     let error = worker.wait_for_error();
     assert!(matches!(&error, Error::NoOffset { history, .. } if *history == STATE), "{error}");
     assert_eq!(world.read(EMITTED).len(), 2);

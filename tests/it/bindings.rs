@@ -37,14 +37,14 @@ const SOLD: &str = include_str!("../../consumers/functions/examples/sold.js");
 const DAY_ENDED: &str = include_str!("../../consumers/functions/examples/day-ended.js");
 const NIGHTLY_REPORT: &str = include_str!("../../consumers/functions/examples/nightly-report.js");
 
-async fn deploy(developer: &Client, name: &str, source: &str) {
+pub(crate) async fn deploy(developer: &Client, name: &str, source: &str) {
     // The machine may be busy.
     let body = json!({ "language": "javascript", "source": source, "limits": { "time_ms": 30_000 } });
     let answer = developer.put(&format!("/v1/functions/{name}"), body).await;
     assert!(answer.status.is_success(), "{name}: {}", answer.body);
 }
 
-async fn bind(developer: &Client, name: &str, topic: &str, types: &[&str], from: &str) {
+pub(crate) async fn bind(developer: &Client, name: &str, topic: &str, types: &[&str], from: &str) {
     let body = json!({ "topic": topic, "types": types, "from": from });
     developer.put(&format!("/v1/functions/{name}/binding"), body).await.expect(200);
 }

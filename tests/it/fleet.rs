@@ -77,6 +77,10 @@ impl Fleet {
         more: &[(&str, &str)],
     ) -> Process {
         let number = number.to_string();
+        // As the run has prepared them.
+        let functions = ["FACTFOLD_FUNCTIONS_RUNNERS", "FACTFOLD_FUNCTIONS_CACHE"]
+            .map(|name| (name, env::var(name).unwrap_or_default()));
+        let functions: Vec<_> = functions.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let arguments = [role, &["--admin", "127.0.0.1:0", "--number", &number]].concat();
         let variables = [
             ("KAFKA_BROKERS", self.world.cluster.brokers.as_str()),
@@ -92,7 +96,7 @@ impl Fleet {
             ("FACTFOLD_LOG", "info"),
             ("FACTFOLD_LOG_FORMAT", "json"),
         ];
-        Process::start(name, self.data.path(), &arguments, &[&variables, more].concat())
+        Process::start(name, self.data.path(), &arguments, &[&variables, functions.as_slice(), more].concat())
     }
 
     /// A command of the command line, on this system.

@@ -152,6 +152,12 @@ pub trait Hydrate: Send + 'static {
         Start::Fresh
     }
 
+    /// Whether what was folded says that there was work before. Without a committed offset nobody knows where it is to go on
+    /// (rule 6). Who begins [fresh](Start::Fresh) need not say.
+    fn has_begun(&self) -> bool {
+        false
+    }
+
     /// Begins anew, from what is stored if that fits: a group that is to decide `next`, and histories that reach from here to
     /// there. Returns from where each history is to be folded, in their order.
     fn begin(&mut self, next: i64, histories: &[(Topic, Range<i64>)]) -> Result<Vec<i64>, Error>;

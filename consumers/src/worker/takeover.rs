@@ -153,8 +153,8 @@ impl Takeover {
                 result => result?,
             };
             fail_point!("takeover::hydrated");
-            if let (None, Some(decided), [history, ..]) = (committed, decided, histories.as_slice())
-                && decided >= next
+            if let (None, [history, ..]) = (committed, histories.as_slice())
+                && state.has_begun()
             {
                 return Err(clients.unless_overtaken(
                     partition,

@@ -103,6 +103,9 @@ impl Bench {
         for partition in 0..PARTITIONS {
             bench.take_over(partition);
         }
+        // The first thing that it does: it says where it has begun.
+        let (_, out) = bench.act();
+        bench.commit(&out);
         bench
     }
 

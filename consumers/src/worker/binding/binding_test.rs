@@ -425,6 +425,24 @@ fn a_binding_is_to_events() {
     }
 }
 
+/// Whether it has an offset says Kafka, but not for ever. (Seen failing where a failed transaction counts.)
+#[test]
+fn where_it_has_begun_is_written_once() {
+    let mut bench = Bench::new(counting);
+    assert_eq!(bench.act(), (vec![], vec![]), "it is written");
+    let mut successor = bench.successor(counting);
+    assert_eq!(successor.act(), (vec![], vec![]), "and known");
+
+    bench.states[1].clear();
+    bench.take_over(1);
+    let (due, out) = bench.act();
+    assert_eq!((due, on(&out, STATE).len()), (vec![1], 1));
+    bench.discard(0, 1);
+    assert_eq!(bench.act(), (vec![1], out.clone()), "it never was");
+    bench.commit(&out);
+    assert_eq!(bench.act(), (vec![], vec![]));
+}
+
 /// A function that fails while it is told so, and counts else.
 fn mendable() -> (Bench, Arc<Mutex<Option<Failed>>>) {
     let fails = Arc::new(Mutex::new(Some(failing("no", true))));

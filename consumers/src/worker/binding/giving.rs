@@ -30,7 +30,7 @@ use super::{
 use crate::worker::{
     Layout,
     error::Error,
-    processor::{Processor, Produce, Stop, Target, TopicPartition, Written},
+    processor::{Hydrate as _, Processor, Produce, Stop, Target, TopicPartition, Written},
 };
 
 /// About how many bytes a record takes beside its value, in memory and on the topic.
@@ -104,6 +104,12 @@ impl<F: Bound> Giving<F> {
             rests_until: None,
             draft: Draft::default(),
         }
+    }
+
+    /// The partitions in which it is still to be written that the function has begun.
+    fn begins(&self) -> impl Iterator<Item = i32> {
+        let begins = self.partitions.iter().filter(|(_, states)| !states.has_begun());
+        begins.map(|(partition, _)| *partition)
     }
 
     /// Whether the function is to be given this event.
@@ -314,7 +320,7 @@ impl<F: Bound> Processor for Giving<F> {
         self.tries.forget(partition);
     }
 
-    /// One at a time: the function may take long.
+    /// Saying where it begins, and giving once more: one event at a time, since the function may take long.
     fn due(&mut self) -> Vec<TopicPartition> {
         self.again = if self.rests_until.is_some_and(|until| until > Instant::now()) {
             None
@@ -324,10 +330,17 @@ impl<F: Bound> Processor for Giving<F> {
                 again.at.topic == self.topic && states.is_some_and(|states| !states.has_given(again.letter))
             })
         };
-        self.again.iter().map(|again| (again.at.topic, again.at.partition)).collect()
+        let begins = self.begins().map(|partition| (self.topic, partition));
+        begins.chain(self.again.iter().map(|again| (again.at.topic, again.at.partition))).collect()
     }
 
     fn act(&mut self, out: &mut Vec<Produce>) -> Result<(), Error> {
+        for partition in self.begins().collect::<Vec<_>>() {
+            self.produce(STATE, partition, self.author.began(), out);
+            if let Some(states) = self.partitions.get_mut(&partition) {
+                states.began();
+            }
+        }
         if let Some(again) = self.again.take() {
             self.give_again(&again, out);
         }

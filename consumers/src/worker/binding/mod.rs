@@ -96,7 +96,11 @@ pub fn group(name: FunctionName, number: u32) -> String {
 }
 
 impl Binding {
-    fn topic(&self) -> Result<Topic, Error> {
+    /// Where the events are.
+    ///
+    /// # Errors
+    /// When there is no such topic of events.
+    pub fn topic(&self) -> Result<Topic, Error> {
         let topic = self.bound.topic.parse::<Topic>().ok().filter(|topic| topic.holds_events());
         topic.ok_or_else(|| Error::NoTopic(self.bound.topic.clone()))
     }

@@ -78,14 +78,16 @@ impl Author {
         }
     }
 
+    /// The record of the word that the function has begun here, in its partition.
+    pub(super) fn began(&self) -> Outgoing {
+        word(states::key_of_begin(&self.group), br#"{"begun":true}"#)
+    }
+
     /// The record of the word that the event of this letter, which lies there, was given once more.
     pub(super) fn gave(&self, letter: Position, at: Position) -> Outgoing {
-        let headers = [("content-type", "application/json".to_owned()), (POSITION, at.to_string())];
-        Outgoing {
-            key: Some(states::key_of_letter(&self.group, letter).into_bytes()),
-            value: Some(br#"{"given":true}"#.to_vec()),
-            headers: headers.into_iter().collect(),
-        }
+        let mut word = word(states::key_of_letter(&self.group, letter), br#"{"given":true}"#);
+        word.headers.push(POSITION, at.to_string());
+        word
     }
 
     /// The event put aside, with the reason. What nobody may see of it is left out here, too.
@@ -113,6 +115,16 @@ impl Author {
 
     fn id(&self, event: &Event<'_>, what: &str, ordinal: usize) -> String {
         id(&self.group, &event.id, what, ordinal)
+    }
+}
+
+/// A record that says something of a partition.
+fn word(key: String, value: &[u8]) -> Outgoing {
+    let headers = [("content-type", "application/json".to_owned())];
+    Outgoing {
+        key: Some(key.into_bytes()),
+        value: Some(value.to_vec()),
+        headers: headers.into_iter().collect(),
     }
 }
 

@@ -17,6 +17,9 @@ use crate::worker::{
     processor::{Hydrate, Start, TopicPartition},
 };
 
+/// What follows the group in the key of the word that it has begun.
+const BEGUN: &str = "!begun";
+
 /// The key of a state on its topic.
 pub(super) fn key(group: &str, stream: &str) -> String {
     format!("{group}/{stream}")
@@ -25,6 +28,11 @@ pub(super) fn key(group: &str, stream: &str) -> String {
 /// The key of the word that the event of this letter was given once more. (A group has no `!`.)
 pub(super) fn key_of_letter(group: &str, letter: Position) -> String {
     format!("{group}!{letter}")
+}
+
+/// The key of the word that the function has begun in the partition.
+pub(super) fn key_of_begin(group: &str) -> String {
+    format!("{group}{BEGUN}")
 }
 
 /// The states of one partition.
@@ -37,6 +45,11 @@ pub struct States {
     states: FxHashMap<Box<str>, Box<RawValue>>,
     /// What the open transaction would change.
     draft: FxHashMap<Box<str>, Option<Box<RawValue>>>,
+    /// Whether it is written that the function has begun here: where that is so, and its offset is gone, nobody knows what it was
+    /// given.
+    has_begun: bool,
+    /// Whether the open transaction writes it.
+    draft_begun: bool,
     /// The letters whose events were given once more.
     letters: FxHashSet<Position>,
     /// Of these, the one of the open transaction.
@@ -49,7 +62,18 @@ impl States {
     /// A partition of which nothing is known yet.
     pub(super) fn new(of: TopicPartition, group: String, from: Option<Timestamp>) -> Self {
         let (states, draft, letters) = (FxHashMap::default(), FxHashMap::default(), FxHashSet::default());
-        Self { of, group, from, states, draft, letters, draft_letter: None, decided: None }
+        Self {
+            of,
+            group,
+            from,
+            states,
+            draft,
+            has_begun: false,
+            draft_begun: false,
+            letters,
+            draft_letter: None,
+            decided: None,
+        }
     }
 
     /// The state of this key, as the open transaction would leave it.
@@ -65,6 +89,11 @@ impl States {
         self.draft.insert(stream.into(), state);
     }
 
+    /// The open transaction writes that the function has begun.
+    pub(super) fn began(&mut self) {
+        self.draft_begun = true;
+    }
+
     /// Whether the event of this letter was given once more.
     pub(super) fn has_given(&self, letter: Position) -> bool {
         self.letters.contains(&letter)
@@ -77,6 +106,7 @@ impl States {
 
     /// What the transaction changed is true. Returns the letter whose event was given once more in it.
     pub(super) fn commit(&mut self) -> Option<Position> {
+        self.has_begun |= std::mem::take(&mut self.draft_begun);
         let letter = self.draft_letter.take();
         self.letters.extend(letter);
         for (stream, state) in std::mem::take(&mut self.draft) {
@@ -87,6 +117,7 @@ impl States {
 
     /// What the transaction would have changed never was.
     pub(super) fn discard(&mut self) {
+        self.draft_begun = false;
         self.draft_letter = None;
         self.draft.clear();
     }
@@ -116,6 +147,10 @@ impl Hydrate for States {
     fn fold(&mut self, topic: Topic, record: &Incoming<'_>) -> Result<(), Error> {
         let key = record.key.and_then(|key| std::str::from_utf8(key).ok()?.strip_prefix(self.group.as_str()));
         let Some(key) = key else { return Ok(()) };
+        if key == BEGUN {
+            self.has_begun = true;
+            return Ok(());
+        }
         let Some(stream) = key.strip_prefix('/') else {
             self.letters.extend(key.strip_prefix('!').and_then(|letter| letter.parse::<Position>().ok()));
             return Ok(());
@@ -135,6 +170,10 @@ impl Hydrate for States {
         let ours = position.filter(|position| (position.topic, position.partition) == self.of);
         self.decided = self.decided.max(ours.map(|position| position.offset));
         Ok(())
+    }
+
+    fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     fn finish(&mut self) -> Result<Option<i64>, Error> {
