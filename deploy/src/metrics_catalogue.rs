@@ -15,7 +15,11 @@ enum Kind {
 use Kind::{Counter, Gauge, Histogram};
 
 const METRICS: [(Kind, &str, &str); 36] = [
-    (Gauge, "factfold_lag_records", "Records of a partition that the workers' group has not decided yet."),
+    (
+        Gauge,
+        "factfold_lag_records",
+        "Records of a partition that a group of workers, or a bound function, has not taken in yet.",
+    ),
     (Gauge, "factfold_kafka_up", "1 while Kafka answers, 0 while it does not."),
     (Counter, "factfold_records_total", "Records that a group of workers has taken in."),
     (Counter, "factfold_traces_total", "Events and outcomes that were written, by type."),

@@ -29,7 +29,12 @@ use factfold_vault::{Secrets, Vault};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
 use crate::{
-    accounts::Accounts, bindings, console::notice, lag, lag::Lag, settings::Settings, topics, verification,
+    accounts::Accounts,
+    bindings,
+    console::notice,
+    lag::{self, Groups, Lags},
+    settings::Settings,
+    topics, verification,
 };
 
 type Work = Box<dyn FnOnce(&Cluster, worker::Settings, Shutdown, Status) -> Result<(), worker::Error> + Send>;
@@ -256,30 +261,32 @@ impl Roles {
         Ok(())
     }
 
-    /// Measures how far the workers are behind. Failing to ask is not a failure of the system.
+    /// Measures how far the workers are behind, and what is bound too where functions were added before. Failing to ask is not a
+    /// failure of the system.
     pub fn add_lag(&mut self) {
+        let registry = self.registry.clone();
+        let groups = move || {
+            let workers = groups::all().into_iter().map(|group| (group.name, group.inputs));
+            workers.chain(registry.iter().flat_map(bindings::groups)).collect::<Groups>()
+        };
         let (cluster, mut stop) = (self.cluster.clone(), self.stop.subscribe());
         self.tasks.spawn(async move {
-            let mut lags = Vec::new();
+            let mut lags = Lags::new(cluster.clone());
             while tokio::time::timeout(lag::EVERY, stop.wait_for(|stop| *stop)).await.is_err() {
-                let cluster = cluster.clone();
+                let groups = groups();
                 let asked = tokio::task::spawn_blocking(move || {
-                    if lags.is_empty() {
-                        lags = Lag::of_all_groups(&cluster)?;
-                    }
-                    lags.iter().try_for_each(Lag::measure)?;
-                    anyhow::Ok(lags)
+                    let measured = lags.measure(groups);
+                    (lags, measured)
                 });
-                let asked = asked.await;
-                metrics::gauge!("factfold_kafka_up").set(if matches!(asked, Ok(Ok(_))) { 1.0 } else { 0.0 });
-                lags = match asked {
-                    Ok(Ok(lags)) => lags,
-                    Ok(Err(error)) => {
-                        tracing::debug!(%error, "measuring the lag");
-                        Vec::new()
-                    }
-                    Err(_) => Vec::new(),
+                let measured;
+                (lags, measured) = match asked.await {
+                    Ok(asked) => asked,
+                    Err(error) => (Lags::new(cluster.clone()), Err(error.into())),
                 };
+                if let Err(error) = &measured {
+                    tracing::debug!(%error, "measuring the lag");
+                }
+                metrics::gauge!("factfold_kafka_up").set(if measured.is_ok() { 1.0 } else { 0.0 });
             }
             ("the lag".to_owned(), Ok(()))
         });

@@ -24,6 +24,7 @@ mod installation;
 mod kafka_death;
 mod kill;
 mod kill_points;
+mod lag;
 mod later;
 mod live;
 mod load;

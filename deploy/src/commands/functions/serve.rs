@@ -31,5 +31,6 @@ pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> 
     }
     let mut role = role::prepare(&args.flags, data, None)?;
     let added = role.roles.add_functions().await;
+    role.roles.add_lag();
     role.run(added).await
 }
