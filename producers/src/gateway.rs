@@ -53,6 +53,10 @@ const SETTLE_REST: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub struct Gateway(Arc<Parts>);
 
+/// How many deployments above [`BODY_BYTES_MAX`](crate::BODY_BYTES_MAX) are in memory at once. Each may take 100 MB, until its code
+/// is stored.
+const LARGE_DEPLOYMENTS_MAX: usize = 4;
+
 /// See [`Gateway`].
 pub struct Parts {
     pub(crate) settings: Settings,
@@ -72,6 +76,8 @@ pub struct Parts {
     /// Whether it was told to stop: what goes on for long ends then.
     pub(crate) stopping: watch::Sender<bool>,
     slots: Arc<Semaphore>,
+    /// Places for deployments that are larger than any other body.
+    pub(crate) large_deployments: Semaphore,
 }
 
 impl Deref for Gateway {
@@ -150,6 +156,7 @@ impl Gateway {
             readiness: Readiness::default(),
             stopping: watch::Sender::new(false),
             slots: Arc::new(Semaphore::new(settings.waiting_max)),
+            large_deployments: Semaphore::new(LARGE_DEPLOYMENTS_MAX),
             settings,
         })))
     }

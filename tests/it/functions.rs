@@ -1,6 +1,7 @@
 //! Functions over HTTP: written, deployed, called, put back, removed; and what cannot run is refused, or stopped.
 
 use std::{
+    pin::pin,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -8,6 +9,7 @@ use std::{
 use factfold_producers::access::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use uuid::Uuid;
 
 use crate::{
@@ -374,5 +376,33 @@ async fn a_newcomer_writes_tries_deploys_calls_and_binds_a_function() {
     ok(&["unbind", "add"]);
     ok(&["remove", "add"]);
     assert_eq!(ask(&["call", "add"]).code, 1);
+    system.stop_proved().await;
+}
+
+/// A few deployments that are larger than all other bodies are in memory at once: the others wait, and small ones do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_deployments_wait_for_each_other() {
+    let system = System::start().await;
+    let developer = system.client(&[Role::Developer]);
+    let address = system.http.strip_prefix("http://").expect("an address");
+    let head = format!(
+        "PUT /v1/functions/stalled HTTP/1.1\r\nhost: {address}\r\nauthorization: bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 20000000\r\n\r\n{{",
+        developer.token()
+    );
+    let mut stalled = Vec::new();
+    for _ in 0..4 {
+        let mut connection = TcpStream::connect(address).await.expect("a connection");
+        connection.write_all(head.as_bytes()).await.expect("written");
+        stalled.push(connection);
+    }
+    deploy(&developer, "add", javascript(ADD)).await;
+    // Each of these is two bytes of JSON.
+    let large = javascript(&format!("{ADD}{}", "\n".repeat(600_000)));
+    let mut deploying = pin!(deploy(&developer, "large", large));
+    assert!(timeout(Duration::from_secs(1), &mut deploying).await.is_err(), "all places are taken");
+    drop(stalled);
+    deploying.await;
+    developer.post("/fn/large", json!({ "a": 1, "b": 2 })).await.expect(200);
     system.stop_proved().await;
 }

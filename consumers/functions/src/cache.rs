@@ -1,14 +1,15 @@
 //! Compiles WebAssembly, once: what is compiled lies in a folder of ours, named by what it was compiled from and by which engine.
 //!
 //! Must never load compiled code that this crate did not write: it would run outside of any sandbox. So the folder is ours alone,
-//! and a file whose checksum does not fit is compiled again.
+//! and a file whose checksum does not fit is compiled again. Must never grow without end either: what was not used for longest goes.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File},
     hash::{Hash, Hasher},
-    io::Write,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use sha2::{Digest, Sha256};
@@ -19,10 +20,14 @@ use crate::Error;
 /// The bits of a folder's mode with which somebody else can write there.
 const OTHERS_WRITE: u32 = 0o022;
 
+/// How much lies there at most. A runner is some 40 MB, a component of Go or Java a few.
+const BYTES_MAX: u64 = 2 << 30;
+
 /// The folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     folder: PathBuf,
+    bytes_max: u64,
     engine: Engine,
 }
 
@@ -50,7 +55,7 @@ impl Cache {
         if found.mode() & OTHERS_WRITE != 0 || found.uid() != ours.uid() {
             return Err(Error::Shared(folder));
         }
-        Ok(Self { folder, engine })
+        Ok(Self { folder, bytes_max: BYTES_MAX, engine })
     }
 
     /// Opens what is compiled, or compiles it. Blocks, for seconds.
@@ -79,15 +84,46 @@ impl Cache {
                 |error| tracing::warn!(path = %file.display(), %error, "a compiled function does not open"),
             )
             .ok()
+            .inspect(|_| {
+                // If nobody can tell that it was used, it may go before its time.
+                let _ =
+                    File::options().write(true).open(file).and_then(|it| it.set_modified(SystemTime::now()));
+            })
     }
 
-    fn keep(&self, file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fn keep(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
         self.write(file, bytes)?;
-        self.write(&sum_of(file), sum(bytes).as_bytes())
+        self.write(&sum_of(file), sum(bytes).as_bytes())?;
+        self.tidy()
+    }
+
+    /// Removes what was not used for longest, until the rest has room. What was opened from it goes on.
+    fn tidy(&self) -> io::Result<()> {
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let file = entry?.path();
+            // Another process may remove it now.
+            if let (true, Ok(found)) =
+                (file.extension().is_some_and(|kind| kind == "cwasm"), fs::metadata(&file))
+            {
+                kept.push((found.modified()?, found.len(), file));
+            }
+        }
+        kept.sort_unstable();
+        let mut bytes: u64 = kept.iter().map(|(_, len, _)| len).sum();
+        for (_, len, file) in kept {
+            if bytes <= self.bytes_max {
+                break;
+            }
+            let _ = fs::remove_file(sum_of(&file));
+            let _ = fs::remove_file(file);
+            bytes -= len;
+        }
+        Ok(())
     }
 
     /// Whole or not at all, whoever else writes the same.
-    fn write(&self, file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fn write(&self, file: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut temporary = tempfile::NamedTempFile::new_in(&self.folder)?;
         temporary.write_all(bytes)?;
         temporary.persist(file)?;
@@ -194,6 +230,22 @@ mod tests {
         fs::remove_file(sum_of(&file)).expect("removed");
         assert!(cache.find::<Module>(&file).is_none());
         assert!(cache.get::<Component>(wasm).is_err());
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_makes_room() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut cache = open(folder.path()).expect("a cache");
+        let wasm = |n: u8| [b"\0asm\x01\0\0\0\0\x02\x01".as_slice(), &[n]].concat();
+        let file = |cache: &Cache, n| cache.folder.join(format!("{}.cwasm", cache.name(&wasm(n))));
+        for n in [b'a', b'b', b'a'] {
+            cache.get::<Module>(&wasm(n)).expect("compiled");
+        }
+        cache.bytes_max = fs::metadata(file(&cache, b'a')).expect("a file").len() * 5 / 2;
+        cache.get::<Module>(&wasm(b'c')).expect("compiled");
+        let kept = [b'a', b'b', b'c'].map(|n| cache.find::<Module>(&file(&cache, n)).is_some());
+        assert_eq!(kept, [true, false, true]);
+        assert_eq!(fs::read_dir(&cache.folder).expect("the folder").count(), 4);
     }
 
     #[test]

@@ -16,8 +16,10 @@ use factfold_schemas::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::{sync::SemaphorePermit, time::timeout};
 
 use crate::{
+    BODY_BYTES_MAX,
     gateway::Gateway,
     problems::{FieldError, Problem},
     reading::write::Write,
@@ -82,6 +84,24 @@ pub(crate) struct Deployment {
 }
 
 impl Gateway {
+    /// A place for a deployment of so many bytes at most, if that is known, until it is over; nothing where none is needed, since it
+    /// is small.
+    pub(crate) async fn place_for_deployment(
+        &self,
+        bytes_max: Option<u64>,
+    ) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        if bytes_max.is_some_and(|bytes| bytes <= BODY_BYTES_MAX as u64) {
+            return Ok(None);
+        }
+        match timeout(self.settings.body_time, self.large_deployments.acquire()).await {
+            Ok(Ok(place)) => Ok(Some(place)),
+            _ => {
+                Err(Problem::new("too-many-waiting", "other large functions are being deployed")
+                    .retry_after(1))
+            }
+        }
+    }
+
     /// Deploys this in the place of the function.
     pub(crate) async fn deploy(
         &self,

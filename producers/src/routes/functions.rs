@@ -3,6 +3,7 @@
 pub(super) mod described;
 
 use axum::{
+    body::HttpBody as _,
     extract::{OriginalUri, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::IntoResponse,
@@ -41,6 +42,8 @@ pub(super) async fn deploy(
     request: Request,
 ) -> Answer {
     let name = name(&text)?;
+    let bytes_max = request.body().size_hint().upper();
+    let _place = gateway.place_for_deployment(bytes_max).await?;
     let body = gateway.json_up_to(request, &[JSON], DEPLOYMENT_BYTES_MAX).await?;
     let deployment = gateway.forms.deployment.read(body)?;
     let submitted = gateway.deploy(&write, name, deployment).await?;
