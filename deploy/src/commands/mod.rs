@@ -35,13 +35,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::console::Console;
 use crate::data_dir::DataDir;
 use crate::failure::Failure;
 
 /// An event-sourced system on Kafka and PostgreSQL: commands in, events out, read models to query.
 #[derive(Debug, Parser)]
 #[command(name = "factfold", version, max_term_width = 100)]
-pub struct Cli {
+struct Cli {
     /// The data directory; without it, the nearest .factfold here or above
     #[arg(long, value_name = "DIR", env = "FACTFOLD_DATA")]
     data: Option<PathBuf>,
@@ -101,9 +102,27 @@ impl<A: clap::Args> Within<A> {
     }
 }
 
+/// Parses what was typed, runs that one command, and turns its end into the exit code of the process.
+///
+/// It is here and not in the binary because asynchronous code is compiled where it is first waited for: all of it would be compiled
+/// with the binary, after the library, which takes a minute more.
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _failpoints = crate::failpoints::from_environment().expect("failpoints");
+    match Cli::parse().run().await {
+        Ok(code) => code,
+        Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
+        Err(failure) => {
+            Console::Quiet.warn(&format!("factfold: {failure}"));
+            failure.exit_code()
+        }
+    }
+}
+
 impl Cli {
     /// Runs the command that was asked for.
-    pub async fn run(self) -> Result<ExitCode, Failure> {
+    async fn run(self) -> Result<ExitCode, Failure> {
         let before = self.data;
         match self.command {
             Command::Up(within) => {
