@@ -139,7 +139,7 @@ impl Worker {
                     self.rest(Duration::MAX).await;
                 }
                 Ok(Err(error @ worker::Error::NoOffset { .. })) => {
-                    tracing::error!(function.name = %key.0, binding = key.1, %error, "a bound function does not begin again, or events would count twice: unbind it, and bind it from the time to which it came");
+                    tracing::error!(function.name = %key.0, binding = key.1, %error, "a bound function does not begin again, or events would count twice: set the offsets of its group to where it came, which keeps its states, or unbind it and bind it anew, without them");
                 }
                 Ok(Err(error)) => {
                     let error = anyhow::Error::from(error);

@@ -1,7 +1,10 @@
 //! How far the workers' groups are behind, by asking Kafka from time to time: it counts whatever the workers do, also when
 //! they do nothing.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use factfold_schemas::{kafka::Cluster, topics::Topic};
@@ -17,56 +20,84 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Groups that are asked for, each by its name without the namespace, and what it reads.
 pub type Groups = BTreeMap<String, Vec<Topic>>;
 
+/// Of which group and which partition something was said.
+type Label = (String, String, i32);
+
+/// From where to where each partition has records.
+type Extents = BTreeMap<(String, i32), (i64, i64)>;
+
 /// Asks for groups, some of which come and go.
 pub struct Lags {
     cluster: Cluster,
-    of: BTreeMap<String, Lag>,
+    groups: BTreeMap<String, Group>,
+    /// What has a value that somebody may see.
+    said: BTreeSet<Label>,
 }
 
 impl Lags {
     /// Asks nothing yet.
     pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, of: BTreeMap::new() }
+        Self { cluster, groups: BTreeMap::new(), said: BTreeSet::new() }
     }
 
     /// Asks, and sets `factfold_lag_records`; of groups that are gone it becomes 0. Blocks.
     ///
     /// # Errors
-    /// When Kafka does not answer. The next time a new client asks.
+    /// The first where Kafka does not answer. The others are asked all the same.
     pub fn measure(&mut self, groups: Groups) -> Result<()> {
-        self.of.retain(|group, lag| {
-            let is_there = groups.contains_key(group);
-            if !is_there {
-                lag.say_nothing_is_left();
+        let names: BTreeSet<_> = groups.keys().map(|name| self.cluster.namespace.qualify(name)).collect();
+        for gone in self.said.extract_if(.., |(group, ..)| !names.contains(group)) {
+            say(&gone, 0);
+        }
+        self.groups.retain(|name, _| groups.contains_key(name));
+        let (mut extents, mut first) = (Extents::new(), Ok(()));
+        for (name, inputs) in groups {
+            let measured = self.measure_one(&name, &inputs, &mut extents);
+            if measured.is_err() {
+                // The next time a new client asks.
+                self.groups.remove(&name);
             }
-            is_there
-        });
-        for (group, inputs) in groups {
-            let measured = match self.of.remove(&group) {
-                Some(lag) => lag,
-                None => Lag::new(&self.cluster, group.clone(), &inputs)?,
-            };
-            measured.measure()?;
-            self.of.insert(group, measured);
+            first = first.and(measured);
+        }
+        first
+    }
+
+    fn measure_one(&mut self, name: &str, inputs: &[Topic], extents: &mut Extents) -> Result<()> {
+        if !self.groups.contains_key(name) {
+            self.groups.insert(name.to_owned(), Group::new(&self.cluster, name, inputs)?);
+        }
+        let behind = self.groups[name].behind(extents)?;
+        for (label, records) in behind {
+            say(&label, records);
+            self.said.insert(label);
         }
         Ok(())
     }
 }
 
-/// Asks for one consumer group.
-struct Lag {
-    group: String,
+/// Labels a group as the workers' own metrics do: with its namespace.
+fn say((group, topic, partition): &Label, records: i64) {
+    metrics::gauge!(
+        "factfold_lag_records",
+        "group" => group.clone(),
+        "topic" => topic.clone(),
+        "partition" => partition.to_string()
+    )
+    .set(records as f64);
+}
+
+/// Asks for one consumer group: a client can ask for the offsets of its own only.
+struct Group {
+    name: String,
     client: BaseConsumer,
     partitions: TopicPartitionList,
 }
 
-impl Lag {
-    fn new(cluster: &Cluster, group: String, inputs: &[Topic]) -> Result<Self> {
-        let client: BaseConsumer = cluster
-            .client()
-            .set("group.id", cluster.namespace.qualify(&group))
-            .create()
-            .context("making a client")?;
+impl Group {
+    fn new(cluster: &Cluster, name: &str, inputs: &[Topic]) -> Result<Self> {
+        let name = cluster.namespace.qualify(name);
+        let client: BaseConsumer =
+            cluster.client().set("group.id", &name).create().context("making a client")?;
         let mut partitions = TopicPartitionList::new();
         for topic in inputs {
             let name = cluster.topic(*topic);
@@ -75,37 +106,31 @@ impl Lag {
                 partitions.add_partition(&name, partition.id());
             }
         }
-        Ok(Self { group, client, partitions })
+        Ok(Self { name, client, partitions })
     }
 
-    fn measure(&self) -> Result<()> {
+    /// How many records of each partition are behind what it has committed. How far a partition reaches is asked once for all
+    /// groups.
+    fn behind(&self, extents: &mut Extents) -> Result<Vec<(Label, i64)>> {
         let committed = self.client.committed_offsets(self.partitions.clone(), TIMEOUT)?;
-        for element in committed.elements() {
-            let (start, end) = self.client.fetch_watermarks(element.topic(), element.partition(), TIMEOUT)?;
+        let behind = committed.elements().into_iter().map(|element| {
+            let (topic, partition) = (element.topic().to_owned(), element.partition());
+            let (start, end) = match extents.get(&(topic.clone(), partition)) {
+                Some(extent) => *extent,
+                None => {
+                    let extent = self.client.fetch_watermarks(&topic, partition, TIMEOUT)?;
+                    extents.insert((topic.clone(), partition), extent);
+                    extent
+                }
+            };
             let at = match element.offset() {
                 Offset::Offset(at) => at,
                 _ => start,
             };
             // A transaction's marker is an offset too: what is behind by markers only is not behind, but the difference is
             // too small to matter at night.
-            self.say(element.topic(), element.partition(), (end - at).max(0));
-        }
-        Ok(())
-    }
-
-    fn say_nothing_is_left(&self) {
-        for element in self.partitions.elements() {
-            self.say(element.topic(), element.partition(), 0);
-        }
-    }
-
-    fn say(&self, topic: &str, partition: i32, records: i64) {
-        metrics::gauge!(
-            "factfold_lag_records",
-            "group" => self.group.clone(),
-            "topic" => topic.to_owned(),
-            "partition" => partition.to_string()
-        )
-        .set(records as f64);
+            Ok(((self.name.clone(), topic, partition), (end - at).max(0)))
+        });
+        behind.collect()
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     world::{Job, World, settings},
 };
 
-/// How many records each group is behind.
+/// How many records each group is behind, by the name that the workers' own metrics have.
 fn behind(lags: &mut Lags, groups: &[&str]) -> BTreeMap<String, u64> {
     let groups = groups.iter().map(|group| ((*group).to_owned(), vec![Service::Goods.commands()])).collect();
     let recorder = PrometheusBuilder::new().build_recorder();
@@ -31,6 +31,8 @@ fn behind(lags: &mut Lags, groups: &[&str]) -> BTreeMap<String, u64> {
 async fn who_is_behind_is_measured_while_it_does_nothing() {
     let (decider, function) = ("factfold.goods", "factfold.function.add.1");
     let world = World::new().await;
+    let [of_the_decider, of_the_function] =
+        [decider, function].map(|group| world.cluster.namespace.qualify(group));
     let stream = GoodsId::generate().stream();
     let worker = world.start(Job::Goods, settings("one"));
     world.send(Service::Goods, "add", &stream, &add(3)).await;
@@ -41,9 +43,9 @@ async fn who_is_behind_is_measured_while_it_does_nothing() {
 
     let mut lags = Lags::new(world.cluster.clone());
     let both = behind(&mut lags, &[decider, function]);
-    assert_eq!(both, BTreeMap::from([(decider.to_owned(), 2), (function.to_owned(), 3)]));
+    assert_eq!(both, BTreeMap::from([(of_the_decider.clone(), 2), (of_the_function.clone(), 3)]));
     // It was unbound.
     let one = behind(&mut lags, &[decider]);
-    assert_eq!(one, BTreeMap::from([(decider.to_owned(), 2), (function.to_owned(), 0)]));
-    assert_eq!(behind(&mut lags, &[decider]), BTreeMap::from([(decider.to_owned(), 2)]));
+    assert_eq!(one, BTreeMap::from([(of_the_decider.clone(), 2), (of_the_function, 0)]));
+    assert_eq!(behind(&mut lags, &[decider]), BTreeMap::from([(of_the_decider, 2)]));
 }

@@ -97,14 +97,15 @@ impl Cache {
         self.tidy()
     }
 
-    /// Removes what was not used for longest, until the rest has room. What was opened from it goes on.
+    /// Removes what was not opened for longest, until the rest has room; also what a process that was killed left half written. What
+    /// runs goes on, and its file takes its room until then.
     fn tidy(&self) -> io::Result<()> {
         let mut kept = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let file = entry?.path();
             // Another process may remove it now.
             if let (true, Ok(found)) =
-                (file.extension().is_some_and(|kind| kind == "cwasm"), fs::metadata(&file))
+                (file.extension().is_none_or(|kind| kind != "sum"), fs::metadata(&file))
             {
                 kept.push((found.modified()?, found.len(), file));
             }
@@ -238,9 +239,13 @@ mod tests {
         let mut cache = open(folder.path()).expect("a cache");
         let wasm = |n: u8| [b"\0asm\x01\0\0\0\0\x02\x01".as_slice(), &[n]].concat();
         let file = |cache: &Cache, n| cache.folder.join(format!("{}.cwasm", cache.name(&wasm(n))));
-        for n in [b'a', b'b', b'a'] {
+        let long_ago = SystemTime::UNIX_EPOCH;
+        for n in [b'a', b'b'] {
             cache.get::<Module>(&wasm(n)).expect("compiled");
+            let file = File::options().write(true).open(file(&cache, n)).expect("the file");
+            file.set_modified(long_ago).expect("aged");
         }
+        cache.get::<Module>(&wasm(b'a')).expect("found, and used");
         cache.bytes_max = fs::metadata(file(&cache, b'a')).expect("a file").len() * 5 / 2;
         cache.get::<Module>(&wasm(b'c')).expect("compiled");
         let kept = [b'a', b'b', b'c'].map(|n| cache.find::<Module>(&file(&cache, n)).is_some());

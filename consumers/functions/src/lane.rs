@@ -1,6 +1,6 @@
 //! Two lanes. A call begins on its caller's threads; when it computes for long it goes on in the slow lane, which has one thread
 //! fewer than there are cores, so that the short calls of everybody else find one. Must never hold anybody back who computes
-//! shortly.
+//! shortly; who is taken for slow too early gets no less than its share of the slow threads.
 
 use std::{
     future::poll_fn,
@@ -20,12 +20,13 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Who has computed for so long, on a core, is slow. The others are done by then: a fresh instance of Python takes 2 ms, and 50 ms
-/// in a place that none was in before.
+/// Who has computed for so long, on a core, is slow. Most are done by then: a fresh instance of Python takes 2 ms, and 50 ms in a
+/// place that none was in before.
 const SHORT: Duration = Duration::from_millis(100);
 
 /// Calls of one function that compute at once share [`SHORT`], or a dozen endless loops would have a second of all cores before
-/// anybody knew them. Each has this much at least: several fresh instances of Python.
+/// anybody knew them. Each has this much at least: several fresh instances of Python. (In places that none was in before it takes
+/// more: so a dozen first calls of Python at once may end in the slow lane, later than they would otherwise.)
 const SHARE_MIN: Duration = Duration::from_millis(10);
 
 /// What the calls of one function have shown.

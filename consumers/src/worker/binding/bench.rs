@@ -103,7 +103,7 @@ impl Bench {
         for partition in 0..PARTITIONS {
             bench.take_over(partition);
         }
-        // The first thing that it does: it says where it has begun.
+        // The first thing that it does: it says that it has begun.
         let (_, out) = bench.act();
         bench.commit(&out);
         bench

@@ -30,7 +30,7 @@ use super::{
 use crate::worker::{
     Layout,
     error::Error,
-    processor::{Hydrate as _, Processor, Produce, Stop, Target, TopicPartition, Written},
+    processor::{Processor, Produce, Stop, Target, TopicPartition, Written},
 };
 
 /// About how many bytes a record takes beside its value, in memory and on the topic.
@@ -54,7 +54,9 @@ pub(super) struct Giving<F> {
     pub(super) pace: Pace,
     /// Whether the function could not be run when it was last tried. It is said once, not for each event that waits.
     is_out: bool,
-    /// What is to be given once more in the transaction that is next.
+    /// Where it is to be written, in the transaction that is next, that the function has begun.
+    begins: Vec<i32>,
+    /// What is to be given once more in it.
     again: Option<Arc<Redelivery>>,
     /// Until when nothing is given once more: the function could not be run.
     pub(super) rests_until: Option<Instant>,
@@ -100,16 +102,11 @@ impl<F: Bound> Giving<F> {
             tries: Tries::default(),
             pace: Pace::new(),
             is_out: false,
+            begins: Vec::new(),
             again: None,
             rests_until: None,
             draft: Draft::default(),
         }
-    }
-
-    /// The partitions in which it is still to be written that the function has begun.
-    fn begins(&self) -> impl Iterator<Item = i32> {
-        let begins = self.partitions.iter().filter(|(_, states)| !states.has_begun());
-        begins.map(|(partition, _)| *partition)
     }
 
     /// Whether the function is to be given this event.
@@ -320,7 +317,7 @@ impl<F: Bound> Processor for Giving<F> {
         self.tries.forget(partition);
     }
 
-    /// Saying where it begins, and giving once more: one event at a time, since the function may take long.
+    /// Saying that it has begun, and giving once more: one event at a time, since the function may take long.
     fn due(&mut self) -> Vec<TopicPartition> {
         self.again = if self.rests_until.is_some_and(|until| until > Instant::now()) {
             None
@@ -330,12 +327,14 @@ impl<F: Bound> Processor for Giving<F> {
                 again.at.topic == self.topic && states.is_some_and(|states| !states.has_given(again.letter))
             })
         };
-        let begins = self.begins().map(|partition| (self.topic, partition));
+        let begins = self.partitions.iter().filter(|(_, states)| !states.is_said_to_have_begun());
+        self.begins = begins.map(|(partition, _)| *partition).collect();
+        let begins = self.begins.iter().map(|partition| (self.topic, *partition));
         begins.chain(self.again.iter().map(|again| (again.at.topic, again.at.partition))).collect()
     }
 
     fn act(&mut self, out: &mut Vec<Produce>) -> Result<(), Error> {
-        for partition in self.begins().collect::<Vec<_>>() {
+        for partition in std::mem::take(&mut self.begins) {
             self.produce(STATE, partition, self.author.began(), out);
             if let Some(states) = self.partitions.get_mut(&partition) {
                 states.began();

@@ -89,6 +89,11 @@ impl States {
         self.draft.insert(stream.into(), state);
     }
 
+    /// Whether it is written that the function has begun.
+    pub(super) fn is_said_to_have_begun(&self) -> bool {
+        self.has_begun
+    }
+
     /// The open transaction writes that the function has begun.
     pub(super) fn began(&mut self) {
         self.draft_begun = true;
@@ -173,7 +178,8 @@ impl Hydrate for States {
     }
 
     fn has_begun(&self) -> bool {
-        self.has_begun
+        // What has a state has begun, also where an earlier version did not say so.
+        self.has_begun || self.decided.is_some()
     }
 
     fn finish(&mut self) -> Result<Option<i64>, Error> {
