@@ -29,7 +29,7 @@ Examples:
 With --changes each line is {\"event\": …, \"changes\": [{\"path\": \"/status\", \"before\": …, \"after\": …}]}: a CloudEvent,
 and what it changed of the resource, by JSON pointers. The empty pointer is all of it.")]
 pub(super) struct Args {
-    /// The stream: order-<uuid>, goods-<uuid>, user-<uuid>, email-<uuid>
+    /// The stream: order-<uuid>, goods-<uuid>, user-<uuid>, email-<uuid>, function-<name>
     #[arg(value_name = "STREAM")]
     stream: String,
     /// Show also the commands that gave no events: rejected, repeated …
@@ -48,7 +48,7 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) async fn run(args: Args, data: DataDir) -> Result<ExitCode, Failure> {
     let service = Service::of_stream(&args.stream).ok_or_else(|| {
-        let expected = "order-<uuid>, goods-<uuid>, user-<uuid> or email-<uuid>";
+        let expected = "order-<uuid>, goods-<uuid>, user-<uuid>, email-<uuid> or function-<name>";
         Failure::Usage(anyhow!("`{}` is no stream: expected {expected}", args.stream))
     })?;
     let system = System::find(data, &args.flags)?;
