@@ -1,4 +1,4 @@
-//! One thread that reads what is new on the topics of the functions, and hands it on.
+//! Threads that read what is new on topics of the functions, and hand it on.
 
 use std::{
     sync::{
@@ -9,12 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use factfold_consumers::worker::binding::Redeliveries;
-use factfold_schemas::{
-    functions::{BLOBS, CALLS, LOGS, REDELIVERIES},
-    kafka::{Cluster, incoming},
-    topics::Service,
-};
+use factfold_schemas::kafka::Cluster;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -22,7 +17,7 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
-use crate::{OpenError, catalogue::Catalogue, code::CodeStore, later::Ledger, logs::Logs};
+use crate::OpenError;
 
 /// How long Kafka may take to answer at the start.
 const START_TIME: Duration = Duration::from_secs(10);
@@ -30,8 +25,6 @@ const START_TIME: Duration = Duration::from_secs(10);
 const SETTLE_TIME: Duration = Duration::from_secs(10);
 /// How soon the thread sees that it must stop.
 const POLL_TIME: Duration = Duration::from_millis(100);
-/// How old the lines of logs are that are read at the start.
-const LOG_TIME: Duration = Duration::from_secs(60 * 60);
 
 /// The thread; it ends with this.
 pub(crate) struct Follower {
@@ -39,66 +32,74 @@ pub(crate) struct Follower {
     thread: Option<thread::JoinHandle<()>>,
 }
 
+/// A topic that is followed.
+pub(crate) struct Followed {
+    topic: String,
+    since: Since,
+    learn: Box<dyn Fn(&BorrowedMessage<'_>) + Send>,
+}
+
+/// From where on a topic is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Since {
+    /// From the first record on. What is there at the start is waited for.
+    AllOfIt,
+    /// From the first record on, in its time.
+    AllInItsTime,
+    /// The records of the last hours, or whatever it is.
+    Lately(Duration),
+}
+
+impl Followed {
+    /// `learn` is given each record of this topic, by its name on Kafka.
+    pub(crate) fn new(
+        topic: String,
+        since: Since,
+        learn: impl Fn(&BorrowedMessage<'_>) + Send + 'static,
+    ) -> Self {
+        Self { topic, since, learn: Box::new(learn) }
+    }
+}
+
 struct Reader {
     consumer: BaseConsumer,
-    events: String,
-    blobs: String,
-    calls: String,
-    redeliveries: String,
-    known: Known,
-}
-
-/// The ends of what there was at the start.
-struct Ends {
-    events: TopicPartitionList,
-    calls: TopicPartitionList,
-}
-
-/// What learns from what is read.
-pub(crate) struct Known {
-    pub(crate) catalogue: Arc<Catalogue>,
-    pub(crate) code: Arc<CodeStore>,
-    pub(crate) logs: Arc<Logs>,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) redeliveries: Arc<Redeliveries>,
+    followed: Vec<Followed>,
 }
 
 impl Follower {
-    /// Reads all that is there, then goes on by itself.
-    pub(crate) fn start(cluster: &Cluster, known: Known) -> Result<Self, OpenError> {
+    /// Reads all that is there, then goes on by itself. `complete` is told once when all is read that was there at the start: by
+    /// then, or later if that takes too long.
+    pub(crate) fn start(
+        cluster: &Cluster,
+        name: &'static str,
+        followed: Vec<Followed>,
+        complete: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, OpenError> {
         let consumer: BaseConsumer = cluster
-            .reader("functions")
+            .reader(name)
             // Lines of logs and calls can be gone before they are read, and nothing else ever is.
             .set("auto.offset.reset", "earliest")
             .set("fetch.error.backoff.ms", "50")
             .set("fetch.wait.max.ms", "500")
             .create()?;
-        let events = cluster.topic(Service::Functions.events());
-        let [blobs, calls, redeliveries] =
-            [BLOBS, CALLS, REDELIVERIES].map(|name| cluster.namespace.qualify(name));
-        let reader = Reader { consumer, events, blobs, calls, redeliveries, known };
-        let ends = reader.begin_once_settled(&cluster.namespace.qualify(LOGS))?;
+        let reader = Reader { consumer, followed };
+        let ends = reader.begin_once_settled()?;
         let deadline = Instant::now() + START_TIME;
-        while !(reader.has_come_to(&ends.events)? && reader.has_come_to(&ends.calls)?) {
+        while !reader.has_come_to(&ends)? {
             if Instant::now() > deadline {
                 // Whatever is missing comes while others are served already; nothing of it is lost.
-                tracing::warn!("the functions are not all read yet: going on");
+                tracing::warn!(name, "not all is read yet: going on");
                 break;
             }
             reader.read();
         }
         let stop = Arc::<AtomicBool>::default();
         let stopping = stop.clone();
-        let thread = thread::Builder::new().name("functions".to_owned()).spawn(move || {
-            let (mut has_functions, mut has_calls) = (false, false);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let mut complete = Some(complete);
             while !stopping.load(Ordering::Acquire) {
-                if !has_functions && reader.has_come_to(&ends.events).unwrap_or(false) {
-                    reader.known.catalogue.set_complete();
-                    has_functions = true;
-                }
-                if !has_calls && reader.has_come_to(&ends.calls).unwrap_or(false) {
-                    reader.known.ledger.set_complete();
-                    has_calls = true;
+                if let Some(complete) = complete.take_if(|_| reader.has_come_to(&ends).unwrap_or(false)) {
+                    complete();
                 }
                 reader.read();
             }
@@ -112,48 +113,46 @@ impl Drop for Follower {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that follows the functions had panicked");
+            tracing::error!("a thread that follows the functions had panicked");
         }
     }
 }
 
 impl Reader {
     /// As [`Reader::begin`], as soon as that works: the topics may have been made a moment ago, or the broker has just started.
-    fn begin_once_settled(&self, logs: &str) -> Result<Ends, OpenError> {
+    fn begin_once_settled(&self) -> Result<TopicPartitionList, OpenError> {
         let deadline = Instant::now() + SETTLE_TIME;
         loop {
-            match self.begin(logs) {
+            match self.begin() {
                 Err(_) if Instant::now() < deadline => thread::sleep(POLL_TIME),
                 settled => return settled,
             }
         }
     }
 
-    /// Takes the places from which to read. Returns the ends of what there is of events and calls. (Code that is not seen yet is
-    /// waited for by whoever needs it.)
-    fn begin(&self, logs: &str) -> Result<Ends, OpenError> {
-        let mut places = TopicPartitionList::new();
-        let mut ends = Ends { events: TopicPartitionList::new(), calls: TopicPartitionList::new() };
-        for topic in [&self.events, &self.blobs, &self.calls, &self.redeliveries] {
-            for partition in 0..self.partitions(topic)? {
+    /// Takes the places from which to read. Returns the ends of what is waited for.
+    fn begin(&self) -> Result<TopicPartitionList, OpenError> {
+        let (mut places, mut ends) = (TopicPartitionList::new(), TopicPartitionList::new());
+        for Followed { topic, since, .. } in &self.followed {
+            let partitions = 0..self.partitions(topic)?;
+            if let Since::Lately(time) = since {
+                let since = jiff::Timestamp::now().as_millisecond() - time.as_millis() as i64;
+                let mut asked = TopicPartitionList::new();
+                for partition in partitions {
+                    asked.add_partition_offset(topic, partition, Offset::Offset(since))?;
+                }
+                for place in self.consumer.offsets_for_times(asked, START_TIME)?.elements() {
+                    places.add_partition_offset(topic, place.partition(), place.offset())?;
+                }
+                continue;
+            }
+            for partition in partitions {
                 let (low, high) = self.consumer.fetch_watermarks(topic, partition, START_TIME)?;
                 places.add_partition_offset(topic, partition, Offset::Offset(low))?;
-                let of_these = match topic {
-                    _ if high == low => continue,
-                    topic if *topic == self.events => &mut ends.events,
-                    topic if *topic == self.calls => &mut ends.calls,
-                    _ => continue,
-                };
-                of_these.add_partition_offset(topic, partition, Offset::Offset(high))?;
+                if matches!(since, Since::AllOfIt) && high > low {
+                    ends.add_partition_offset(topic, partition, Offset::Offset(high))?;
+                }
             }
-        }
-        let since = jiff::Timestamp::now().as_millisecond() - LOG_TIME.as_millis() as i64;
-        let mut asked = TopicPartitionList::new();
-        for partition in 0..self.partitions(logs)? {
-            asked.add_partition_offset(logs, partition, Offset::Offset(since))?;
-        }
-        for place in self.consumer.offsets_for_times(asked, START_TIME)?.elements() {
-            places.add_partition_offset(logs, place.partition(), place.offset())?;
         }
         self.consumer.assign(&places)?;
         Ok(ends)
@@ -187,24 +186,8 @@ impl Reader {
     }
 
     fn hand_on(&self, message: &BorrowedMessage<'_>) {
-        let Known { catalogue, code, logs, ledger, redeliveries } = &self.known;
-        let topic = message.topic();
-        if topic == self.events {
-            catalogue.fold(&incoming(message));
-        } else if topic == self.blobs {
-            code.saw(message.key().unwrap_or_default(), message.offset());
-        } else if topic == self.calls {
-            ledger.note(message.partition(), message.offset(), message.payload().unwrap_or_default());
-        } else if topic == self.redeliveries {
-            if let Err(error) = redeliveries.put(&incoming(message)) {
-                tracing::warn!(
-                    error,
-                    kafka.offset = message.offset(),
-                    "what lies on {REDELIVERIES} is no event"
-                );
-            }
-        } else if let Some(value) = message.payload() {
-            logs.keep(value);
+        if let Some(followed) = self.followed.iter().find(|followed| followed.topic == message.topic()) {
+            (followed.learn)(message);
         }
     }
 }

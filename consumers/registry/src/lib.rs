@@ -1,6 +1,6 @@
 //! Which functions there are, and what runs them: one registry in each process that calls functions or gives them events.
 //!
-//! It follows the topics of the functions by a thread of its own ([`following`]): the [`catalogue`] is folded from their
+//! It follows the topics of the functions by threads of its own ([`following`]): the [`catalogue`] is folded from their
 //! events, [`code`] knows where each chunk of code lies, [`logs`] keeps the last lines that functions said. [`calling`] brings
 //! these together: it finds a function, loads it once, and calls it within its limits; [`later`] keeps calls that nobody waits for.
 //! [`engine`] is the one place that knows whether this build has a sandbox.
@@ -18,15 +18,16 @@ mod later;
 mod logs;
 mod lookup;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use factfold_consumers::worker::binding::Redeliveries;
 use factfold_schemas::{
-    functions::{Code, Language, Limits},
-    kafka::Cluster,
+    functions::{BLOBS, CALLS, Code, LOGS, Language, Limits, REDELIVERIES},
+    kafka::{Cluster, incoming},
+    topics::Service,
 };
 use factfold_vault::Vault;
-use rdkafka::error::KafkaError;
+use rdkafka::{Message as _, error::KafkaError};
 
 pub use self::{
     bench::{Bench, OnTheBench, Tried, TryError, Warmed},
@@ -41,9 +42,12 @@ use self::{
     calling::Calls,
     code::CodeStore,
     engine::Engine,
-    following::{Follower, Known},
+    following::{Followed, Follower, Since},
     later::Ledger,
 };
+
+/// How old the lines of logs are that are read at the start.
+const LOGS_TIME: Duration = Duration::from_secs(60 * 60);
 
 /// How a registry runs functions.
 #[derive(Debug, Clone)]
@@ -71,8 +75,8 @@ struct Parts {
     ledger: Arc<Ledger>,
     redeliveries: Arc<Redeliveries>,
     vault: Arc<Vault>,
-    // Its thread ends with the registry.
-    _follower: Follower,
+    // Their threads end with the registry.
+    _followers: [Follower; 2],
 }
 
 impl std::fmt::Debug for Registry {
@@ -95,11 +99,58 @@ pub enum OpenError {
     Sandbox(String),
 }
 
+/// Follows which functions there are, and where their code lies. (Code that is not seen yet is waited for by whoever needs it.)
+fn functions_followed(
+    cluster: &Cluster,
+    catalogue: &Arc<Catalogue>,
+    code: &Arc<CodeStore>,
+) -> Result<Follower, OpenError> {
+    let (folded, code, complete) = (catalogue.clone(), code.clone(), catalogue.clone());
+    let followed = vec![
+        Followed::new(cluster.topic(Service::Functions.events()), Since::AllOfIt, move |message| {
+            folded.fold(&incoming(message));
+        }),
+        Followed::new(cluster.namespace.qualify(BLOBS), Since::AllInItsTime, move |message| {
+            code.saw(message.key().unwrap_or_default(), message.offset());
+        }),
+    ];
+    Follower::start(cluster, "functions", followed, move || complete.set_complete())
+}
+
+/// Follows calls that nobody waits for, events that are given once more, and what functions say: apart from the functions, since
+/// there may be much of it.
+fn calls_followed(
+    cluster: &Cluster,
+    ledger: &Arc<Ledger>,
+    redeliveries: &Arc<Redeliveries>,
+    logs: &Arc<Logs>,
+) -> Result<Follower, OpenError> {
+    let (noted, complete) = (ledger.clone(), ledger.clone());
+    let (redeliveries, logs) = (redeliveries.clone(), logs.clone());
+    let followed = vec![
+        Followed::new(cluster.namespace.qualify(CALLS), Since::AllOfIt, move |message| {
+            noted.note(message.partition(), message.offset(), message.payload().unwrap_or_default());
+        }),
+        Followed::new(cluster.namespace.qualify(REDELIVERIES), Since::AllInItsTime, move |message| {
+            if let Err(error) = redeliveries.put(&incoming(message)) {
+                let offset = message.offset();
+                tracing::warn!(error, kafka.offset = offset, "what lies on {REDELIVERIES} is no event");
+            }
+        }),
+        Followed::new(cluster.namespace.qualify(LOGS), Since::Lately(LOGS_TIME), move |message| {
+            if let Some(value) = message.payload() {
+                logs.keep(value);
+            }
+        }),
+    ];
+    Follower::start(cluster, "function-calls", followed, move || complete.set_complete())
+}
+
 impl Registry {
     /// Whether this build runs functions, and does not only know them.
     pub const RUNS: bool = cfg!(feature = "sandbox");
 
-    /// Reads what there is, then goes on by a thread of its own. Blocks until it is up to date. The vault opens the functions'
+    /// Reads what there is, then goes on by threads of its own. Blocks until it is up to date. The vault opens the functions'
     /// secrets.
     ///
     /// # Errors
@@ -111,14 +162,10 @@ impl Registry {
         let logs = Arc::new(Logs::open(cluster)?);
         let ledger = Arc::new(Ledger::open(cluster)?);
         let redeliveries = Arc::<Redeliveries>::default();
-        let known = Known {
-            catalogue: catalogue.clone(),
-            code: code.clone(),
-            logs: logs.clone(),
-            ledger: ledger.clone(),
-            redeliveries: redeliveries.clone(),
-        };
-        let follower = Follower::start(cluster, known)?;
+        let followers = [
+            functions_followed(cluster, &catalogue, &code)?,
+            calls_followed(cluster, &ledger, &redeliveries, &logs)?,
+        ];
         let calls = Calls::new(settings.calls_max);
         Ok(Self(Arc::new(Parts {
             catalogue,
@@ -129,7 +176,7 @@ impl Registry {
             ledger,
             redeliveries,
             vault,
-            _follower: follower,
+            _followers: followers,
         })))
     }
 
