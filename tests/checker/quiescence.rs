@@ -16,7 +16,11 @@ use factfold_schemas::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::spawn_blocking;
 
-use crate::{checks::timers::waiting, gather::committed, log};
+use crate::{
+    checks::timers::waiting,
+    gather::{all_at_once, committed},
+    log,
+};
 
 const EVERY: Duration = Duration::from_millis(50);
 /// Longer than a check takes.
@@ -42,33 +46,32 @@ pub async fn wait(cluster: &Cluster, reads: &ReadSide, patience: Duration) -> Re
 /// What deciders and reactors still have to do. All offsets are asked for before the first topic is read: what lies behind
 /// them then has no effect that is not below them, so nothing can come from anywhere else.
 fn undecided(cluster: &Cluster) -> Result<Option<String>> {
-    let mut offsets = Vec::new();
-    for Group { name, inputs, .. } in groups::all() {
-        offsets.push((committed(cluster, &name, &inputs)?, name));
+    let offsets = all_at_once(groups::all(), |Group { name, inputs, .. }| {
+        Ok((committed(cluster, &name, &inputs)?, name))
+    })?;
+    let left = all_at_once(offsets, |(offsets, group)| {
+        Ok(beyond(cluster, &offsets)?.map(|left| format!("{group} has {left} left")))
+    })?;
+    match left.into_iter().flatten().next() {
+        Some(left) => Ok(Some(left)),
+        None => due_soon(cluster),
     }
-    for (offsets, group) in offsets {
-        if let Some(left) = beyond(cluster, &offsets)? {
-            return Ok(Some(format!("{group} has {left} left")));
-        }
-    }
-    due_soon(cluster)
 }
 
 /// Commands that would come while all is thought to be quiet.
 fn due_soon(cluster: &Cluster) -> Result<Option<String>> {
     let soon = Timestamp::now() + SOON;
-    for service in Service::ALL {
+    let due = all_at_once(Service::ALL, |service| {
         let timers = log::read(cluster, &cluster.topic(service.timers()))?;
         let due = waiting(&timers).into_values().filter(|timer| timer.due < soon).count();
-        if due > 0 {
-            return Ok(Some(format!("{due} timers of {service} are due")));
-        }
-    }
-    Ok(None)
+        Ok((due > 0).then(|| format!("{due} timers of {service} are due")))
+    })?;
+    Ok(due.into_iter().flatten().next())
 }
 
 /// What read models still have to fold.
 async fn unfolded(cluster: &Cluster, reads: &ReadSide) -> Result<Option<String>> {
+    let mut all = Vec::new();
     for progress in reads.progress().await? {
         if let Some(failure) = progress.failure {
             bail!("{} has stopped: {failure}", progress.projection);
@@ -80,12 +83,15 @@ async fn unfolded(cluster: &Cluster, reads: &ReadSide) -> Result<Option<String>>
         }
         let known = progress.partitions.iter().map(|of| ((of.topic, of.partition), of.next_offset));
         offsets.extend(known);
-        let asked = cluster.clone();
-        if let Some(left) = spawn_blocking(move || beyond(&asked, &offsets)).await?? {
-            return Ok(Some(format!("{} has {left} left", progress.projection)));
-        }
+        all.push((progress.projection, offsets));
     }
-    Ok(None)
+    let asked = cluster.clone();
+    let look = move || {
+        all_at_once(all, |(projection, offsets)| {
+            Ok(beyond(&asked, &offsets)?.map(|left| format!("{projection} has {left} left")))
+        })
+    };
+    Ok(spawn_blocking(look).await??.into_iter().flatten().next())
 }
 
 /// Records from these offsets on; a partition without one is read from its beginning.
