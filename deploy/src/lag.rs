@@ -2,7 +2,7 @@
 //! they do nothing.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     time::Duration,
 };
 
@@ -115,12 +115,10 @@ impl Group {
         let committed = self.client.committed_offsets(self.partitions.clone(), TIMEOUT)?;
         let behind = committed.elements().into_iter().map(|element| {
             let (topic, partition) = (element.topic().to_owned(), element.partition());
-            let (start, end) = match extents.get(&(topic.clone(), partition)) {
-                Some(extent) => *extent,
-                None => {
-                    let extent = self.client.fetch_watermarks(&topic, partition, TIMEOUT)?;
-                    extents.insert((topic.clone(), partition), extent);
-                    extent
+            let (start, end) = match extents.entry((topic.clone(), partition)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(place) => {
+                    *place.insert(self.client.fetch_watermarks(&topic, partition, TIMEOUT)?)
                 }
             };
             let at = match element.offset() {

@@ -175,20 +175,12 @@ impl Gateway {
     /// A place among those who wait; refused when all are taken, before anything is written.
     pub(crate) fn slot(&self) -> Result<Slot, Problem> {
         let Ok(permit) = self.slots.clone().try_acquire_owned() else {
-            return Err(too_many_waiting(format!(
-                "{} requests are waiting already",
-                self.settings.waiting_max
-            )));
+            let detail = format!("{} requests are waiting already", self.settings.waiting_max);
+            return Err(Problem::of_load("too-many-waiting", detail));
         };
         metrics::gauge!("factfold_http_waiting").increment(1);
         Ok(Slot { _permit: permit })
     }
-}
-
-/// The problem of whoever finds no place; it is counted.
-pub(crate) fn too_many_waiting(detail: impl Into<String>) -> Problem {
-    metrics::counter!("factfold_http_refused_total", "reason" => "too-many-waiting").increment(1);
-    Problem::new("too-many-waiting", detail).retry_after(1)
 }
 
 /// A place among those who wait, given back when it is dropped.

@@ -130,8 +130,7 @@ pub(crate) fn not_stored(error: NoPosition, command_id: &str) -> Problem {
     tracing::warn!(%error, command.id = command_id, "a command has no position");
     match error {
         NoPosition::Surely(_) => {
-            metrics::counter!("factfold_http_refused_total", "reason" => "storage-unavailable").increment(1);
-            Problem::new("storage-unavailable", "nothing was written: repeat it in a moment").retry_after(1)
+            Problem::of_load("storage-unavailable", "nothing was written: repeat it in a moment")
         }
         NoPosition::Unknown(_) | NoPosition::Somewhere => {
             let detail = "Kafka did not say in time whether or where it stored the command: repeat it under the same \

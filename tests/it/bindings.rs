@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use factfold_checker::log;
@@ -24,7 +24,7 @@ use crate::{
     installation::{Installation, cluster},
     system::{Client, System},
     walk,
-    world::until,
+    world::{until, until_within},
 };
 
 /// How long anything may take here.
@@ -70,15 +70,11 @@ async fn until_said(
     cluster: &Cluster,
     enough: impl Fn(&[(String, String, Value)]) -> bool,
 ) -> Vec<(String, String, Value)> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    until_within(PATIENCE, "enough is said", async || {
         let said = emitted(cluster);
-        if enough(&said) {
-            return said;
-        }
-        assert!(Instant::now() < deadline, "{said:?}");
-        sleep(Duration::from_millis(50)).await;
-    }
+        if enough(&said) { Ok(said) } else { Err(said) }
+    })
+    .await
 }
 
 /// When a function ticks next, as its last tick says.

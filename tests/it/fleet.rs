@@ -15,7 +15,7 @@ use crate::{
     process::{PROCESS_PATIENCE, Process},
     proof::{prove, prove_what_was},
     turn::{self, Turn},
-    world::{PARTITIONS, World},
+    world::{PARTITIONS, World, of_functions},
 };
 
 /// What the processes of a test share.
@@ -77,10 +77,7 @@ impl Fleet {
         more: &[(&str, &str)],
     ) -> Process {
         let number = number.to_string();
-        // As the run has prepared them.
-        let functions = ["FACTFOLD_FUNCTIONS_RUNNERS", "FACTFOLD_FUNCTIONS_CACHE"]
-            .map(|name| (name, env::var(name).unwrap_or_default()));
-        let functions: Vec<_> = functions.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let functions: Vec<_> = of_functions().collect();
         let arguments = [role, &["--admin", "127.0.0.1:0", "--number", &number]].concat();
         let variables = [
             ("KAFKA_BROKERS", self.world.cluster.brokers.as_str()),
@@ -96,7 +93,9 @@ impl Fleet {
             ("FACTFOLD_LOG", "info"),
             ("FACTFOLD_LOG_FORMAT", "json"),
         ];
-        Process::start(name, self.data.path(), &arguments, &[&variables, functions.as_slice(), more].concat())
+        let mut variables = [&variables, more].concat();
+        variables.extend(functions.iter().map(|(_, variable, value)| (*variable, value.as_str())));
+        Process::start(name, self.data.path(), &arguments, &variables)
     }
 
     /// A command of the command line, on this system.

@@ -19,7 +19,7 @@ use crate::{
     installation::{Installation, cluster},
     load::{Clients, Dice, Load},
     proof::prove,
-    world::PATIENCE,
+    world::until,
 };
 
 /// How long clients may take to come to their ends.
@@ -55,9 +55,10 @@ pub(crate) async fn kill_and_wait(data: &Path, name: &str, dice: &mut Dice) {
     let dead = runs().expect("it runs, and is written down");
     kill(Pid::from_raw(dead.pid()), Signal::SIGKILL).expect("it runs");
     let killed = Instant::now();
-    while runs().is_none_or(|now| now == dead) {
-        assert!(killed.elapsed() < PATIENCE, "{name} is not started again");
-        sleep(Duration::from_millis(20)).await;
-    }
+    until("another one is started", async || match runs() {
+        Some(now) if now != dead => Ok(()),
+        _ => Err(name),
+    })
+    .await;
     eprintln!("{name} was killed, another began after {:?}", killed.elapsed());
 }

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use crate::{
     proof::prove_what_was,
-    world::{PATIENCE, World},
+    world::{PATIENCE, World, of_functions},
 };
 
 /// How soon a patient client asks again.
@@ -76,11 +76,7 @@ impl System {
             ("connections_max", "4".to_owned()),
             ("state_dir", folder.join("state").display().to_string()),
         ];
-        let of_functions = [
-            ("functions_runners", "FACTFOLD_FUNCTIONS_RUNNERS"),
-            ("functions_cache", "FACTFOLD_FUNCTIONS_CACHE"),
-        ];
-        flags.extend(of_functions.into_iter().filter_map(|(key, name)| Some((key, env::var(name).ok()?))));
+        flags.extend(of_functions().map(|(setting, _, value)| (setting, value)));
         let settings = Sourced::read(Sources { flags, ..Sources::default() }).expect("settings").settings;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let http = format!("http://{}", listener.local_addr().expect("an address"));

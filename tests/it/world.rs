@@ -315,6 +315,15 @@ pub(crate) fn settings(instance: &str) -> Settings {
     }
 }
 
+/// What the run has prepared for functions: each setting, the variable that says it, and its value.
+pub(crate) fn of_functions() -> impl Iterator<Item = (&'static str, &'static str, String)> {
+    let settings = [
+        ("functions_runners", "FACTFOLD_FUNCTIONS_RUNNERS"),
+        ("functions_cache", "FACTFOLD_FUNCTIONS_CACHE"),
+    ];
+    settings.into_iter().filter_map(|(setting, variable)| Some((setting, variable, env::var(variable).ok()?)))
+}
+
 /// The partition in which this stream belongs.
 pub(crate) fn home(stream: &StreamId) -> i32 {
     partition_of(stream.as_str().as_bytes(), PARTITIONS)
@@ -330,8 +339,17 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// The same, of what must be asked for: until there is an answer, instead of what was there so far.
-pub(crate) async fn until<T, E: Debug>(what: &str, mut ask: impl AsyncFnMut() -> Result<T, E>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) async fn until<T, E: Debug>(what: &str, ask: impl AsyncFnMut() -> Result<T, E>) -> T {
+    until_within(PATIENCE, what, ask).await
+}
+
+/// The same, with a patience of its own.
+pub(crate) async fn until_within<T, E: Debug>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         match ask().await {
             Ok(found) => return found,

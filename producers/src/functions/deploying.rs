@@ -20,7 +20,7 @@ use tokio::{sync::SemaphorePermit, time::timeout};
 
 use crate::{
     BODY_BYTES_MAX,
-    gateway::{Gateway, too_many_waiting},
+    gateway::Gateway,
     problems::{FieldError, Problem},
     reading::write::Write,
     submitting::Submitted,
@@ -95,7 +95,7 @@ impl Gateway {
         }
         match timeout(self.settings.body_time, self.large_deployments.acquire()).await {
             Ok(Ok(place)) => Ok(Some(place)),
-            _ => Err(too_many_waiting("other large functions are being deployed")),
+            _ => Err(Problem::of_load("too-many-waiting", "other large functions are being deployed")),
         }
     }
 

@@ -73,10 +73,7 @@ impl Live {
 }
 
 fn seat(seats: &Arc<Semaphore>, problem: &'static str, detail: &str) -> Result<Seat, Problem> {
-    seats.clone().try_acquire_owned().map_err(|_| {
-        metrics::counter!("factfold_http_refused_total", "reason" => problem).increment(1);
-        Problem::new(problem, detail).retry_after(1)
-    })
+    seats.clone().try_acquire_owned().map_err(|_| Problem::of_load(problem, detail))
 }
 
 /// Begins to read for this caller, from a place on; without one, from now on.

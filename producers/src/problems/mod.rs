@@ -63,6 +63,12 @@ impl Problem {
         Self::named(name.to_owned(), catalogue::status_of(name), detail.into())
     }
 
+    /// A refusal because of load: it is counted, and may be repeated in a second.
+    pub(crate) fn of_load(name: &'static str, detail: impl Into<String>) -> Self {
+        metrics::counter!("factfold_http_refused_total", "reason" => name).increment(1);
+        Self::new(name, detail).retry_after(1)
+    }
+
     fn named(name: String, status: StatusCode, detail: String) -> Self {
         let (errors, members, headers) = (Vec::new(), Map::new(), HeaderMap::new());
         Self(Box::new(Inner { name, status, detail, errors, members, headers }))
