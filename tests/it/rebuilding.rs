@@ -14,14 +14,14 @@ use factfold_producers::access::Role;
 use factfold_projections::{Build, Catalogue, Projection};
 use factfold_schemas::{ids::UserId, topics::Service};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::{
     fleet::Fleet,
     load::{Clients, Load},
     system::Client,
     walk,
-    world::PATIENCE,
+    world::{PATIENCE, until_within},
 };
 
 /// Writes and reads until told to stop; says how often.
@@ -53,16 +53,12 @@ fn said(output: &Output) -> String {
 
 /// Waits until this build is shown.
 async fn shown(catalogue: &mut Catalogue, build: Build) {
-    let deadline = Instant::now() + 2 * PATIENCE;
-    loop {
+    until_within(2 * PATIENCE, "it is shown", async || {
         let entries = catalogue.builds().await.expect("builds");
-        let entry = entries.iter().find(|entry| entry.build == build).expect("it is there");
-        if entry.current {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{entry:?}");
-        sleep(Duration::from_millis(50)).await;
-    }
+        let entry = entries.into_iter().find(|entry| entry.build == build).expect("it is there");
+        if entry.current { Ok(()) } else { Err(entry) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
