@@ -8,24 +8,28 @@ use super::{
     http::{Session, Wanted},
 };
 
+/// So few pieces that some orders find nothing left. The first goods of everybody are such, however short the load.
+const SCARCE: u32 = 3;
+
 /// Comes again and again, until the load is over. It offers goods and orders them: it has both roles.
 pub(crate) async fn customer(session: Session<'_>) {
     let mut dice = session.load.dice();
-    add_goods(&session, &mut dice).await;
+    add_goods(&session, &mut dice, SCARCE).await;
     while !session.load.is_over() {
         match dice.roll(100) {
             0..50 => order(&session, &mut dice).await,
             50..65 => adjust(&session, &mut dice).await,
             65..75 => update(&session, &mut dice).await,
-            75..80 => add_goods(&session, &mut dice).await,
+            75..80 => {
+                let stock = [SCARCE, 10, 100_000][dice.roll(3) as usize];
+                add_goods(&session, &mut dice, stock).await;
+            }
             _ => meddle(&session, &mut dice).await,
         }
     }
 }
 
-async fn add_goods(session: &Session<'_>, dice: &mut Dice) {
-    // Few of it: some orders must find nothing left.
-    let stock = [3, 10, 100_000][dice.roll(3) as usize];
+async fn add_goods(session: &Session<'_>, dice: &mut Dice, stock: u32) {
     let price = json!({ "amount": 1 + dice.roll(1000), "currency": "EUR" });
     let wanted = Wanted::post("/v1/goods", json!({ "name": "Tea", "price": price, "stock": stock }));
     let added = session.write(dice, &wanted).await;
