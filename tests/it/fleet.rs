@@ -139,26 +139,29 @@ impl Fleet {
     }
 }
 
+/// What a worker says when it has another number of partitions than before.
+const HOW_MANY: [&str; 2] = ["all partitions are taken over", "partitions were given up"];
+
 /// A worker's process.
 pub(crate) struct Worker {
     pub(crate) process: Process,
     pub(crate) service: Service,
-    /// What it logged before does not count.
+    /// What it said before does not count.
     from: usize,
 }
 
 impl Worker {
-    /// From here on only what it takes over anew counts.
+    /// From here on only what it says counts.
     pub(crate) fn mark(&mut self) {
         self.from = self.process.lines(0).len();
     }
 
-    /// Waits until each of its threads has taken partitions over.
+    /// Waits until each of its threads has partitions of its own.
     pub(crate) async fn works(&mut self) {
-        self.has("partitions of its own", |_, _| true).await;
+        self.has("partitions of its own", |now, _| now > 0).await;
     }
 
-    /// Waits until each of its threads has taken over what it had not, and now has all there is.
+    /// Waits until each of its threads has all there is.
     pub(crate) async fn is_alone(&mut self) {
         self.has("all partitions", |now, all| now == all).await;
     }
@@ -167,15 +170,15 @@ impl Worker {
         let (groups, from) = (groups(self.service), self.from);
         let look = |process: &Process| {
             let lines = process.lines(from);
-            let taken_over = |(group, all): &(String, u64)| {
+            let has = |(group, all): &(String, u64)| {
                 let mut of_group = lines.iter().rev().filter(|line| {
-                    line["message"] == "all partitions are taken over"
+                    line["message"].as_str().is_some_and(|message| HOW_MANY.contains(&message))
                         && line["group"].as_str().is_some_and(|name| name.ends_with(group.as_str()))
                 });
                 let now = of_group.next().and_then(|line| line["partitions"].as_u64());
                 now.is_some_and(|now| enough(now, *all))
             };
-            groups.iter().all(taken_over).then_some(())
+            groups.iter().all(has).then_some(())
         };
         self.process.wait(what, look).await;
     }

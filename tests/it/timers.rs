@@ -230,7 +230,6 @@ async fn a_keeper_that_slept_on_what_it_published_has_published_nothing() {
         sleeper.works().await;
         let mut other = fleet.worker(GOODS, 2);
         other.works().await;
-        other.mark();
         let start = Timestamp::now() + SignedDuration::from_secs(3);
         let due = put_off(&fleet.world, point, 200, start, Duration::from_secs(1)).await;
         let said = reached(point, 1, Signal::SIGSTOP);

@@ -84,9 +84,7 @@ impl Pairs {
 async fn a_worker_that_slept_while_its_partitions_moved_disturbs_nobody() {
     let mut pairs = Pairs::new().await;
     for service in BUSY {
-        let [sleeper, other] = pairs.pair(service, 1);
-        other.mark();
-        sleeper.process.signal(Signal::SIGSTOP);
+        pairs.pair(service, 1)[0].process.signal(Signal::SIGSTOP);
     }
     let clients = pairs.clients();
     for service in BUSY {
@@ -117,7 +115,6 @@ async fn a_worker_that_slept_in_a_transaction_has_decided_nothing() {
         let service = BUSY[round % BUSY.len()];
         let (number, cluster) = (1 + dice.roll(2) as u16, pairs.fleet.world.cluster.clone());
         let [sleeper, other] = pairs.pair(service, number);
-        other.mark();
         let tries = freeze_in_a_transaction(sleeper, &cluster, &mut dice).await;
         let frozen = Instant::now();
         other.is_alone().await;
@@ -147,7 +144,6 @@ async fn a_worker_that_slept_on_what_it_had_gathered_decides_none_of_it() {
         let sleeper = pairs.fleet.worker_with(service, 1, &[("FREEZEPOINT", &at)]);
         pairs.workers.insert((service, 1), sleeper);
         let [sleeper, other] = pairs.pair(service, 1);
-        other.mark();
         let said = reached(point, pass, Signal::SIGSTOP);
         sleeper
             .process

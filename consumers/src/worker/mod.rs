@@ -339,10 +339,15 @@ impl<P: Processor> Worker<P> {
 
     /// Forgets these partitions: they are ours no more.
     fn give_up(&mut self, partitions: Vec<TopicPartition>) {
+        let given_up = partitions.len();
         for partition in partitions {
             self.assignment.revoke(partition);
             self.processor.save(partition);
             self.forget(partition);
+        }
+        if given_up > 0 {
+            let partitions = self.assignment.live().len();
+            tracing::info!(group = self.group, given_up, partitions, "partitions were given up");
         }
     }
 
