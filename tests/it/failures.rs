@@ -22,7 +22,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::{
-    fleet::Fleet,
+    fleet::{Fleet, TAKEN_OVER},
     goods::{add, take},
     process::Process,
     world::{PARTITIONS, PATIENCE, home, take_place},
@@ -112,7 +112,6 @@ fn said_by(worker: &Process, group: &str, message: &str) -> usize {
 
 const GOING_BACK: &str = "nothing was committed: going back";
 const NOBODY_KNOWS: &str = "nobody knows whether it was committed";
-const TAKEN_OVER: &str = "all partitions are taken over";
 
 /// Rule 14, before commit was called: nothing happened, so the batch is read and decided again, on the states as they were
 /// before it; nothing is taken over anew. (Seen failing without the seek, without dropping what was decided, and with a takeover

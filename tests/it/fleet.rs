@@ -77,12 +77,12 @@ impl Fleet {
         more: &[(&str, &str)],
     ) -> Process {
         let number = number.to_string();
-        let functions: Vec<_> = of_functions().collect();
+        let (namespace, functions) = (self.world.name(), of_functions().collect::<Vec<_>>());
         let arguments = [role, &["--admin", "127.0.0.1:0", "--number", &number]].concat();
-        let variables = [
+        let mut variables = vec![
             ("KAFKA_BROKERS", self.world.cluster.brokers.as_str()),
             ("DATABASE_URL", &self.database_url),
-            ("FACTFOLD_NAMESPACE", &self.world.name()),
+            ("FACTFOLD_NAMESPACE", &namespace),
             // Quick to notice what is gone.
             ("FACTFOLD_SESSION_TIMEOUT_MS", "6000"),
             ("FACTFOLD_TRANSACTION_TIMEOUT_MS", "5000"),
@@ -93,8 +93,8 @@ impl Fleet {
             ("FACTFOLD_LOG", "info"),
             ("FACTFOLD_LOG_FORMAT", "json"),
         ];
-        let mut variables = [&variables, more].concat();
         variables.extend(functions.iter().map(|(_, variable, value)| (*variable, value.as_str())));
+        variables.extend(more);
         Process::start(name, self.data.path(), &arguments, &variables)
     }
 
@@ -139,8 +139,10 @@ impl Fleet {
     }
 }
 
+/// What a worker says when it has got partitions.
+pub(crate) const TAKEN_OVER: &str = "all partitions are taken over";
 /// What a worker says when it has another number of partitions than before.
-const HOW_MANY: [&str; 2] = ["all partitions are taken over", "partitions were given up"];
+const HOW_MANY: [&str; 2] = [TAKEN_OVER, "partitions were given up"];
 
 /// A worker's process.
 pub(crate) struct Worker {

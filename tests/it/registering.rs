@@ -1,7 +1,7 @@
 //! One address, and many who want it: over HTTP through two gateways, straight on the topic, in several spellings, while the
 //! workers die. One gets it.
 
-use std::{collections::BTreeMap, env, time::Duration};
+use std::{collections::BTreeMap, env};
 
 use factfold_schemas::{
     ids::{EmailId, UserId},
@@ -11,12 +11,11 @@ use factfold_schemas::{
 };
 use futures::{StreamExt as _, stream};
 use serde_json::json;
-use tokio::time::{sleep, timeout};
 
 use crate::{
     fleet::Fleet,
     system::Client,
-    world::{PATIENCE, wait_until},
+    world::{until, wait_until},
 };
 
 const SPELLINGS: [&str; 4] =
@@ -65,12 +64,11 @@ async fn of_many_who_register_one_address_one_gets_it() {
     let on_the_topic = on_the_topic.buffer_unordered(20).collect::<Vec<_>>();
     let deaths = async {
         // Not blocking: those who register are polled by the same task.
-        let some = async {
-            while fleet.world.events::<Event>(Service::Users).len() < many / 4 {
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        timeout(PATIENCE, some).await.expect("some are decided");
+        until("some are decided", async || match fleet.world.events::<Event>(Service::Users).len() {
+            enough if enough >= many / 4 => Ok(()),
+            so_far => Err(so_far),
+        })
+        .await;
         workers.remove(0).process.kill();
         let mut next = fleet.worker(Service::Users, 1);
         next.works().await;

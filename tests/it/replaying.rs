@@ -16,7 +16,6 @@ use factfold_schemas::{
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use tokio::time::{Instant, sleep};
 
 use crate::{
     cli::Cli,
@@ -24,7 +23,7 @@ use crate::{
     goods::{add, eur, take},
     process::PROCESS_PATIENCE,
     python::{expect_content, ours, tools},
-    world::{Job, PATIENCE, World, home, settings, wait_until},
+    world::{Job, PATIENCE, World, home, settings, until_within, wait_until},
 };
 
 /// How long DuckDB may take for what is little.
@@ -92,18 +91,17 @@ async fn what_is_replayed_into_another_system_is_the_same_history() {
         fleet.start("the other projector", &["projector"], 2, &[("FACTFOLD_NAMESPACE", &there.name())]),
     ];
     let mut postgres = PgConnection::connect(&url).await.expect("Postgres");
-    let deadline = Instant::now() + PROCESS_PATIENCE;
-    for (view, least) in VIEWS.into_iter().zip([1, 3, 3, 8]) {
-        loop {
+    until_within(PROCESS_PATIENCE, "both show the same", async || {
+        for (view, least) in VIEWS.into_iter().zip([1, 3, 3, 8]) {
             let (ours, theirs) =
                 (rows(&mut postgres, here, view).await, rows(&mut postgres, &there, view).await);
-            if ours == theirs && ours.len() >= least {
-                break;
+            if ours != theirs || ours.len() < least {
+                return Err((view, ours, theirs));
             }
-            assert!(Instant::now() < deadline, "{view}: {ours:#?} {theirs:#?}");
-            sleep(Duration::from_millis(50)).await;
         }
-    }
+        Ok(())
+    })
+    .await;
     Cli(&there).ok(&["verify"]);
     projectors.iter_mut().for_each(|projector| projector.assert_alive());
 }
