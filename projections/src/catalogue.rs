@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::{
     Build, Error, Projection,
     moved::channel,
-    postgres::{Time, connect_options},
+    postgres::{Time, connect_options, end},
     projector::checkpoint,
     verifying::Comparison,
 };
@@ -211,23 +211,8 @@ impl Catalogue {
     pub async fn drop_build(&mut self, build: Build) -> Result<(), BuildError> {
         let schema = build.schema(&self.namespace);
         let mut transaction = self.connection.begin().await?;
-        lock(&mut transaction).await?;
-        let entries = entries(&mut transaction).await?;
-        let entry = entries.iter().find(|entry| entry.build == build).ok_or(BuildError::NoBuild(build))?;
-        if entry.current {
-            return Err(BuildError::IsCurrent(build));
-        }
-        // The checkpoints go with it, so that a projector which is just at it writes nothing more.
-        sqlx::query("DELETE FROM projections WHERE projection = $1 AND version = $2")
-            .bind(build.projection.name())
-            .bind(build.version)
-            .execute(&mut *transaction)
-            .await?;
-        // What goes with it is no news.
-        let drop =
-            format!("SET LOCAL client_min_messages TO warning; DROP SCHEMA IF EXISTS {schema} CASCADE");
-        raw_sql(AssertSqlSafe(drop)).execute(&mut *transaction).await?;
-        Ok(transaction.commit().await?)
+        let dropped = drop_unseen(&mut transaction, build, &schema).await;
+        end(transaction, dropped).await
     }
 
     /// The build that was shown before the current one.
@@ -250,34 +235,9 @@ impl Catalogue {
     }
 
     async fn try_to_switch(&mut self, build: Build) -> Result<(), BuildError> {
-        let schema = build.schema(&self.namespace);
-        let channel = channel(&self.namespace);
         let mut transaction = self.connection.begin().await?;
-        lock(&mut transaction).await?;
-        let entries = entries(&mut transaction).await?;
-        // One that no projector goes on with would grow old before its readers.
-        let entry = entries.iter().find(|entry| entry.build == build && entry.fold > OF_NOBODY);
-        if entry.ok_or(BuildError::NoBuild(build))?.current {
-            return Ok(());
-        }
-        let current =
-            entries.iter().find(|entry| entry.build.projection == build.projection && entry.current);
-        if let Some(current) = current {
-            hold(&mut transaction, current.build).await?;
-            let deadline = Instant::now() + HOLD_TIME;
-            while is_behind(&mut transaction, build, current.build).await? {
-                if Instant::now() >= deadline {
-                    return Err(BuildError::Behind(build));
-                }
-                tokio::time::sleep(LOOK_REST).await;
-            }
-        }
-        // Whoever reads must never be who gives way: Postgres looks for somebody to blame after a second.
-        sqlx::query("SET LOCAL lock_timeout = '300ms'").execute(&mut *transaction).await?;
-        show(&mut transaction, build, &schema).await?;
-        // Nobody can read this as progress, so everybody looks at the checkpoints, and at which build is shown.
-        sqlx::query("SELECT pg_notify($1, 'switched')").bind(channel).execute(&mut *transaction).await?;
-        Ok(transaction.commit().await?)
+        let switched = show_instead(&mut transaction, build, &self.namespace).await;
+        end(transaction, switched).await
     }
 
     async fn find(&mut self, build: Build) -> Result<Entry, BuildError> {
@@ -384,6 +344,57 @@ pub(crate) async fn make(
         show(transaction, build, &schema).await?;
     }
     Ok(build)
+}
+
+/// Drops a build with its tables, unless it is what people see.
+async fn drop_unseen(transaction: &mut PgConnection, build: Build, schema: &str) -> Result<(), BuildError> {
+    lock(transaction).await?;
+    let entries = entries(transaction).await?;
+    let entry = entries.iter().find(|entry| entry.build == build).ok_or(BuildError::NoBuild(build))?;
+    if entry.current {
+        return Err(BuildError::IsCurrent(build));
+    }
+    // The checkpoints go with it, so that a projector which is just at it writes nothing more.
+    sqlx::query("DELETE FROM projections WHERE projection = $1 AND version = $2")
+        .bind(build.projection.name())
+        .bind(build.version)
+        .execute(&mut *transaction)
+        .await?;
+    // What goes with it is no news.
+    let quietly = format!("SET LOCAL client_min_messages TO warning; DROP SCHEMA IF EXISTS {schema} CASCADE");
+    Ok(raw_sql(AssertSqlSafe(quietly)).execute(transaction).await.map(drop)?)
+}
+
+/// Shows a build instead of the current one, once it has come as far.
+async fn show_instead(
+    transaction: &mut PgConnection,
+    build: Build,
+    namespace: &Namespace,
+) -> Result<(), BuildError> {
+    lock(transaction).await?;
+    let entries = entries(transaction).await?;
+    // One that no projector goes on with would grow old before its readers.
+    let entry = entries.iter().find(|entry| entry.build == build && entry.fold > OF_NOBODY);
+    if entry.ok_or(BuildError::NoBuild(build))?.current {
+        return Ok(());
+    }
+    let current = entries.iter().find(|entry| entry.build.projection == build.projection && entry.current);
+    if let Some(current) = current {
+        hold(transaction, current.build).await?;
+        let deadline = Instant::now() + HOLD_TIME;
+        while is_behind(transaction, build, current.build).await? {
+            if Instant::now() >= deadline {
+                return Err(BuildError::Behind(build));
+            }
+            tokio::time::sleep(LOOK_REST).await;
+        }
+    }
+    // Whoever reads must never be who gives way: Postgres looks for somebody to blame after a second.
+    sqlx::query("SET LOCAL lock_timeout = '300ms'").execute(&mut *transaction).await?;
+    show(transaction, build, &build.schema(namespace)).await?;
+    // Nobody can read this as progress, so everybody looks at the checkpoints, and at which build is shown.
+    let notify = sqlx::query("SELECT pg_notify($1, 'switched')").bind(channel(namespace));
+    Ok(notify.execute(transaction).await.map(drop)?)
 }
 
 /// Points the views at this build.

@@ -10,7 +10,7 @@ use factfold_schemas::{
 };
 use jiff::Timestamp;
 use sqlx::{
-    ConnectOptions as _, Decode, Encode, Postgres, Row, Type,
+    ConnectOptions as _, Decode, Encode, Postgres, Row, Transaction, Type,
     encode::IsNull,
     error::BoxDynError,
     postgres::{
@@ -28,6 +28,22 @@ pub(crate) fn connect_options(database_url: &str, namespace: &Namespace) -> Resu
     let options = PgConnectOptions::from_str(database_url).map_err(Error::DatabaseUrl)?;
     let options = options.application_name(&catalogue).options([("search_path", &catalogue)]);
     Ok(options.disable_statement_logging())
+}
+
+/// Ends a transaction, the way that the work in it did. One that is only dropped stays open, with every lock that it has, until its
+/// connection is used again.
+pub(crate) async fn end<T, E: From<sqlx::Error>>(
+    transaction: Transaction<'_, Postgres>,
+    worked: Result<T, E>,
+) -> Result<T, E> {
+    match worked {
+        Ok(done) => transaction.commit().await.map(|()| done).map_err(E::from),
+        Err(error) => {
+            // Where that fails the connection is broken, which ends it too.
+            let _ = transaction.rollback().await;
+            Err(error)
+        }
+    }
 }
 
 /// A `timestamptz`. Postgres keeps microseconds, Kafka milliseconds: nothing is lost.

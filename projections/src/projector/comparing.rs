@@ -12,7 +12,7 @@ use super::{
     batch::Place,
     catching_up,
     checkpoint::{self, Checkpoints},
-    session::Session,
+    session::{Session, in_time},
     stop::Stop,
 };
 use crate::verifying::{Comparison, compare, shown};
@@ -60,7 +60,7 @@ pub(super) async fn with_shown(session: &Session) -> Result<bool, Stop> {
         tokio::time::sleep(MEETING_REST).await;
     };
     tracing::info!(build = %session.build, "compared with build {}: {comparison}", comparison.with);
-    note(session, &mut database, &comparison).await?;
+    in_time(note(session, &mut database, &comparison)).await?;
     Ok(true)
 }
 

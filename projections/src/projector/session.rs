@@ -195,9 +195,13 @@ impl Session {
     async fn make_indexes(&self, database: &mut PgConnection) -> Result<(), Stop> {
         let begun = Instant::now();
         let mut transaction = database.begin().await?;
-        if checkpoint::note_indexed(&mut transaction, self.build).await? {
+        let is_wanted = checkpoint::note_indexed(&mut transaction, self.build).await?;
+        if is_wanted {
             raw_sql(self.build.projection.indexes()).execute(&mut *transaction).await?;
-            transaction.commit().await?;
+        }
+        // Also where there was nothing to do: who has waited for another's transaction has the row's lock since.
+        transaction.commit().await?;
+        if is_wanted {
             tracing::info!(build = %self.build, duration_ms = begun.elapsed().as_millis(), "indexed");
         }
         Ok(())

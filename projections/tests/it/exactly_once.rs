@@ -8,11 +8,12 @@ use factfold_schemas::{
     position::Position,
     topics::Service,
 };
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 use tokio::time::timeout;
 
 use crate::world::{
-    PATIENCE, World, goods_added, goods_events, home, order_created, order_events, order_paid, stock_adjusted,
+    PATIENCE, World, goods_added, goods_events, home, order_created, order_events, order_paid,
+    stock_adjusted, waits_for_a_lock,
 };
 
 /// `read_committed`: what was aborted never shows, and does not count as a version either. (Seen failing with
@@ -162,16 +163,6 @@ async fn a_deadlock_is_tried_again() {
     world.see(&reads, Projection::Goods, last).await;
     assert_eq!(reads.goods(goods).await.expect("Postgres").expect("the goods").version, version);
     projecting.stop().await.expect("nothing went wrong");
-}
-
-async fn waits_for_a_lock(database: &mut PgConnection, schema: &str) -> bool {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock')",
-    )
-    .bind(schema)
-    .fetch_one(database)
-    .await
-    .expect("an answer")
 }
 
 /// Postgres drops every connection, in the middle of everything, again and again: the projector goes on from its

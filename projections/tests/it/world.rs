@@ -232,6 +232,17 @@ fn wait_for_topic(cluster: &Cluster, name: &str) {
     }
 }
 
+/// Whether Postgres keeps anybody of this namespace waiting for a lock.
+pub(crate) async fn waits_for_a_lock(database: &mut PgConnection, schema: &str) -> bool {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock')",
+    )
+    .bind(schema)
+    .fetch_one(database)
+    .await
+    .expect("an answer")
+}
+
 async fn send(
     producer: &FutureProducer,
     cluster: &Cluster,
