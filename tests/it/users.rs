@@ -1,13 +1,18 @@
 //! Users, end to end: how somebody becomes one, comes in, goes on, may do more and less, and is forgotten.
 
+use std::time::Instant;
+
 use factfold_producers::access::Role;
-use factfold_schemas::ids::UserId;
+use factfold_schemas::{ids::UserId, personal::Personal};
+use factfold_vault::{Secrets, Vault};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::{
     sse::Sse,
     system::{Answer, Client, System},
+    world::{PATIENCE, World},
 };
 
 const PASSWORD: &str = "seven odd purple teapots";
@@ -217,6 +222,28 @@ async fn who_asks_to_be_forgotten_is() {
     system.stop_proved().await;
 }
 
+/// Every gateway knows who has a key, also one that was made a moment ago, and waits for nobody who has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_key_is_not_waited_for() {
+    let world = World::new().await;
+    let cluster = world.cluster.clone();
+    let looked_up = spawn_blocking(move || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let secrets = Secrets::load_or_create(&folder.path().join("secrets")).expect("secrets");
+        let [one, other] = [(); 2].map(|()| Vault::open(&cluster, secrets.clone()).expect("a vault"));
+        for _ in 0..10 {
+            let user = UserId::generate();
+            one.seal(user, "name", &Personal::new("Ada Lovelace".to_owned())).expect("sealed");
+            assert!(other.look_up(user, PATIENCE), "one that was just made");
+        }
+        let began = Instant::now();
+        assert!(!other.look_up(UserId::generate(), 10 * PATIENCE));
+        began.elapsed()
+    });
+    let took = looked_up.await.expect("no panic");
+    assert!(took < PATIENCE, "{took:?}");
+}
+
 /// A gateway hears of what makes a token void a moment later.
 async fn until_refused(client: &Client) {
     let refused = async {
@@ -224,7 +251,7 @@ async fn until_refused(client: &Client) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(crate::world::PATIENCE, refused).await.expect("the token is refused");
+    tokio::time::timeout(PATIENCE, refused).await.expect("the token is refused");
 }
 
 /// An address is given back a moment after its account is closed.
@@ -238,5 +265,5 @@ async fn until_registered(person: &Person<'_>) -> Answer {
             assert_eq!(answer.body["type"], "/problems/email-taken", "{}", answer.body);
         }
     };
-    tokio::time::timeout(crate::world::PATIENCE, registered).await.expect("the address can be had again")
+    tokio::time::timeout(PATIENCE, registered).await.expect("the address can be had again")
 }

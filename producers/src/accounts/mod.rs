@@ -41,7 +41,7 @@ use crate::{
     vocabulary::Checked,
 };
 
-/// How long a key that another gateway has made may take to become known here.
+/// How long it may take to find out whether another gateway has made a key.
 const KEY_TIME: Duration = Duration::from_secs(1);
 /// How long an erasure may take to have come to every key that this gateway knows.
 const ERASE_TIME: Duration = Duration::from_secs(5);
@@ -258,15 +258,14 @@ impl Gateway {
         protect(&self.vault, subject, decoded).map(|command| checked(&command))
     }
 
-    /// Whether this person has, or had, a key. Who has registered a moment ago, through another gateway, is known here a
-    /// moment later.
+    /// Whether this person has, or had, a key: also who has registered a moment ago, through another gateway.
     async fn knows(&self, subject: UserId) -> bool {
         if self.vault.knows(subject) {
             return true;
         }
         let vault = Arc::clone(&self.vault);
-        let waiting = tokio::task::spawn_blocking(move || vault.wait_until_known(subject, KEY_TIME));
-        waiting.await.unwrap_or(false)
+        let asking = tokio::task::spawn_blocking(move || vault.look_up(subject, KEY_TIME));
+        asking.await.unwrap_or(false)
     }
 
     /// What a reply of the users service says about a person, opened for whoever asked.

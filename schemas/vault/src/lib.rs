@@ -125,9 +125,10 @@ impl Vault {
         !matches!(self.ring.known(subject), Known::Nothing)
     }
 
-    /// Waits until this person is known; whether that came in time. Blocks.
-    pub fn wait_until_known(&self, subject: UserId, time: Duration) -> bool {
-        self.ring.wait(subject, time, |known| !matches!(known, Known::Nothing))
+    /// Whether anybody has made a key for this person, also elsewhere and a moment ago. Blocks until that is known, for so long at
+    /// most.
+    pub fn look_up(&self, subject: UserId, time: Duration) -> bool {
+        self.ring.look_up(subject, time)
     }
 
     /// What a sealed text says. One that is not sealed says what it says.

@@ -22,7 +22,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     message::BorrowedMessage,
-    producer::{BaseRecord, DefaultProducerContext, ThreadedProducer},
+    producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -59,9 +59,17 @@ struct Topic {
 
 #[derive(Default)]
 struct Shared {
-    subjects: Mutex<HashMap<UserId, Slot>>,
+    read: Mutex<Read>,
     changed: Condvar,
     stop: AtomicBool,
+}
+
+/// What the topic says, as far as it is read.
+#[derive(Default)]
+struct Read {
+    subjects: HashMap<UserId, Slot>,
+    /// The offset that comes next.
+    next: i64,
 }
 
 /// What the topic says of one subject.
@@ -139,7 +147,21 @@ impl Ring {
     }
 
     pub(crate) fn known(&self, subject: UserId) -> Known {
-        self.shared.known(&self.shared.lock(), subject)
+        self.shared.lock().known(subject)
+    }
+
+    /// Whether the topic says anything of a subject, or did not say so in time. What was on it when this is asked is read first,
+    /// so nobody needs to be waited for who has no key.
+    pub(crate) fn look_up(&self, subject: UserId, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        if let Some(topic) = &self.topic {
+            let end = topic.producer.client().fetch_watermarks(&topic.name, 0, time).map(|(_, end)| end);
+            // Where it cannot be asked, the key may still come by itself.
+            let is_read = |read: &Read| end.as_ref().is_ok_and(|end| read.next >= *end);
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.shared.wait(left, |read| is_read(read) || read.subjects.contains_key(&subject));
+        }
+        self.shared.lock().subjects.contains_key(&subject)
     }
 
     /// A key for a subject that has none: the first that anybody made, which may not be the one made here.
@@ -152,7 +174,7 @@ impl Ring {
         let key = SubjectKey::generate().map_err(VaultError::Random)?;
         match &self.topic {
             None => {
-                self.shared.lock().entry(subject).or_insert(Slot::Key(key, Uuid::nil()));
+                self.shared.lock().subjects.entry(subject).or_insert(Slot::Key(key, Uuid::nil()));
             }
             Some(topic) => {
                 topic.write(&record_key(subject, Uuid::new_v4()), &wrapped(secrets, subject, &key))?;
@@ -166,24 +188,14 @@ impl Ring {
         }
     }
 
-    /// Waits until something is known of a subject; whether that came in time.
+    /// Waits until this is known of a subject; whether that came in time.
     pub(crate) fn wait(&self, subject: UserId, time: Duration, is_so: impl Fn(&Known) -> bool) -> bool {
-        let deadline = Instant::now() + time;
-        let mut subjects = self.shared.lock();
-        while !is_so(&self.shared.known(&subjects, subject)) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            let woken = self.shared.changed.wait_timeout(subjects, left);
-            subjects = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
+        self.shared.wait(time, |read| is_so(&read.known(subject)))
     }
 
     #[cfg(test)]
     pub(crate) fn forget(&self, subject: UserId) {
-        self.shared.lock().insert(subject, Slot::Erased);
+        self.shared.lock().subjects.insert(subject, Slot::Erased);
         self.shared.changed.notify_all();
     }
 }
@@ -220,12 +232,27 @@ impl Topic {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Slot>> {
-        self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn known(&self, subjects: &HashMap<UserId, Slot>, subject: UserId) -> Known {
-        match subjects.get(&subject) {
+    /// Waits until this is so of what is read; whether that came in time.
+    fn wait(&self, time: Duration, is_so: impl Fn(&Read) -> bool) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), time, |read| !is_so(read));
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// Everything before this offset is read.
+    fn come_to(&self, next: i64) {
+        if std::mem::replace(&mut self.lock().next, next) != next {
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl Read {
+    fn known(&self, subject: UserId) -> Known {
+        match self.subjects.get(&subject) {
             None => Known::Nothing,
             Some(Slot::Key(key, _)) => Known::Key(key.clone()),
             Some(Slot::Erased) => Known::Erased,
@@ -259,10 +286,7 @@ impl Follower {
     /// Reads to this offset.
     fn read_to(&mut self, end: i64) -> Result<(), KafkaError> {
         let deadline = Instant::now() + 6 * METADATA_TIME;
-        while self.consumer.position()?.elements().iter().all(|at| match at.offset() {
-            Offset::Offset(next) => next < end,
-            _ => end > 0,
-        }) {
+        while self.position()?.unwrap_or(0) < end {
             match self.poll() {
                 Some(Err(error)) => return Err(error),
                 _ if Instant::now() > deadline => {
@@ -287,10 +311,34 @@ impl Follower {
         }
     }
 
+    /// What comes next, if anything does soon.
     fn poll(&mut self) -> Option<Result<(), KafkaError>> {
-        let polled = self.consumer.poll(POLL_TIME)?;
-        let read = polled.map(|message| (text(&message), message.payload().map(<[u8]>::to_vec)));
-        Some(read.map(|(key, value)| self.read(&key, value.as_deref())))
+        let polled = match self.consumer.poll(POLL_TIME) {
+            None => None,
+            Some(Err(error)) => return Some(Err(error)),
+            Some(Ok(message)) => {
+                let value = message.payload().map(<[u8]>::to_vec);
+                Some((text(&message), value))
+            }
+        };
+        if let Some((key, value)) = &polled {
+            self.read(key, value.as_deref());
+        }
+        match self.position() {
+            Ok(None) => {}
+            Ok(Some(next)) => self.shared.come_to(next),
+            Err(error) => return Some(Err(error)),
+        }
+        polled.map(|_| Ok(()))
+    }
+
+    /// The offset that comes next, where that is known. It moves over the markers of transactions, too.
+    fn position(&self) -> Result<Option<i64>, KafkaError> {
+        let position = self.consumer.position()?;
+        Ok(position.elements().first().and_then(|at| match at.offset() {
+            Offset::Offset(next) => Some(next),
+            _ => None,
+        }))
     }
 
     /// One record.
@@ -320,7 +368,7 @@ impl Follower {
         if !is_current {
             self.leftover.insert((subject, id), Some(wrapped(&self.secrets, subject, &key)));
         }
-        match self.shared.lock().entry(subject) {
+        match self.shared.lock().subjects.entry(subject) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Slot::Key(key, id));
             }
@@ -336,7 +384,7 @@ impl Follower {
 
     fn erase(&mut self, subject: UserId) {
         let unused = self.unused.remove(&subject).unwrap_or_default();
-        let before = self.shared.lock().insert(subject, Slot::Erased);
+        let before = self.shared.lock().subjects.insert(subject, Slot::Erased);
         let used = match before {
             Some(Slot::Key(_, id)) => Some(id),
             _ => None,
