@@ -28,7 +28,13 @@ impl Cluster {
     /// The settings with which every client begins.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("socket.nagle.disable", "true");
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("socket.nagle.disable", "true")
+            // Each new connection doubles the pause before the next, up to this, unless the last is longer ago than this: also
+            // where the one before was closed because it was idle. By default (ten seconds) whoever wrote now and then waited for
+            // seconds, and so did everybody after a restart of Kafka.
+            .set("reconnect.backoff.max.ms", "1000");
         for (name, value) in &self.properties {
             config.set(name, value);
         }

@@ -96,7 +96,6 @@ impl Source {
             .set("queued.max.messages.kbytes", size.ahead_kbytes.to_string())
             // A full queue is emptied within milliseconds here; by default the next fetch would wait for a second.
             .set("fetch.queue.backoff.ms", "5")
-            .set("reconnect.backoff.max.ms", "1000")
             .create()?;
         let names = projection.topics().into_iter().map(|topic| (cluster.topic(topic), topic)).collect();
         Ok(Self {
