@@ -150,8 +150,8 @@ impl Ring {
         self.shared.lock().known(subject)
     }
 
-    /// Whether the topic says anything of a subject, or did not say so in time. What was on it when this is asked is read first,
-    /// so nobody needs to be waited for who has no key.
+    /// Whether the topic says anything of a subject; no, too, where that could not be found out in time. What was on it when this
+    /// is asked is read first, so nobody needs to be waited for who has no key.
     pub(crate) fn look_up(&self, subject: UserId, time: Duration) -> bool {
         let deadline = Instant::now() + time;
         if let Some(topic) = &self.topic {
@@ -188,7 +188,7 @@ impl Ring {
         }
     }
 
-    /// Waits until this is known of a subject; whether that came in time.
+    /// Waits until this is so of what is known of a subject; whether that came in time.
     pub(crate) fn wait(&self, subject: UserId, time: Duration, is_so: impl Fn(&Known) -> bool) -> bool {
         self.shared.wait(time, |read| is_so(&read.known(subject)))
     }
