@@ -14,6 +14,7 @@ use factfold_schemas::{
     topics::{Service, Topic},
 };
 use jiff::{SignedDuration, Timestamp};
+use rdkafka::error::KafkaError;
 use tokio::task::spawn_blocking;
 
 use crate::{
@@ -30,16 +31,25 @@ const SOON: SignedDuration = SignedDuration::from_mins(1);
 pub async fn wait(cluster: &Cluster, reads: &ReadSide, patience: Duration) -> Result<()> {
     let deadline = Instant::now() + patience;
     loop {
-        let asked = cluster.clone();
-        let underway = match spawn_blocking(move || undecided(&asked)).await?? {
-            Some(underway) => Some(underway),
-            None => unfolded(cluster, reads).await?,
-        };
-        let Some(underway) = underway else { return Ok(()) };
-        if Instant::now() >= deadline {
-            bail!("it does not become quiet within {patience:?}: {underway}");
+        let is_late = Instant::now() >= deadline;
+        match underway(cluster, reads).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(underway)) if is_late => {
+                bail!("it does not become quiet within {patience:?}: {underway}");
+            }
+            // A broker that is busy, or has just come back, may not answer in time.
+            Err(error) if is_late || error.downcast_ref::<KafkaError>().is_none() => return Err(error),
+            Ok(Some(_)) | Err(_) => tokio::time::sleep(EVERY).await,
         }
-        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// What is on its way, if anything is.
+async fn underway(cluster: &Cluster, reads: &ReadSide) -> Result<Option<String>> {
+    let asked = cluster.clone();
+    match spawn_blocking(move || undecided(&asked)).await?? {
+        Some(undecided) => Ok(Some(undecided)),
+        None => unfolded(cluster, reads).await,
     }
 }
 
