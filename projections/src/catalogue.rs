@@ -209,9 +209,8 @@ impl Catalogue {
 
     /// Throws a build away that nobody sees.
     pub async fn drop_build(&mut self, build: Build) -> Result<(), BuildError> {
-        let schema = build.schema(&self.namespace);
         let mut transaction = self.connection.begin().await?;
-        let dropped = drop_unseen(&mut transaction, build, &schema).await;
+        let dropped = drop_unseen(&mut transaction, build, &self.namespace).await;
         end(transaction, dropped).await
     }
 
@@ -347,7 +346,11 @@ pub(crate) async fn make(
 }
 
 /// Drops a build with its tables, unless it is what people see.
-async fn drop_unseen(transaction: &mut PgConnection, build: Build, schema: &str) -> Result<(), BuildError> {
+async fn drop_unseen(
+    transaction: &mut PgConnection,
+    build: Build,
+    namespace: &Namespace,
+) -> Result<(), BuildError> {
     lock(transaction).await?;
     let entries = entries(transaction).await?;
     let entry = entries.iter().find(|entry| entry.build == build).ok_or(BuildError::NoBuild(build))?;
@@ -361,6 +364,7 @@ async fn drop_unseen(transaction: &mut PgConnection, build: Build, schema: &str)
         .execute(&mut *transaction)
         .await?;
     // What goes with it is no news.
+    let schema = build.schema(namespace);
     let quietly = format!("SET LOCAL client_min_messages TO warning; DROP SCHEMA IF EXISTS {schema} CASCADE");
     Ok(raw_sql(AssertSqlSafe(quietly)).execute(transaction).await.map(drop)?)
 }

@@ -5,14 +5,14 @@ use std::time::Instant;
 use factfold_producers::access::Role;
 use factfold_schemas::{ids::UserId, personal::Personal};
 use factfold_vault::{Secrets, Vault};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use crate::{
     sse::Sse,
     system::{Answer, Client, System},
-    world::{PATIENCE, World},
+    world::{PATIENCE, World, until},
 };
 
 const PASSWORD: &str = "seven odd purple teapots";
@@ -246,24 +246,22 @@ async fn who_has_no_key_is_not_waited_for() {
 
 /// A gateway hears of what makes a token void a moment later.
 async fn until_refused(client: &Client) {
-    let refused = async {
-        while client.get("/v1/users/me").await.status != 401 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, refused).await.expect("the token is refused");
+    until("the token is refused", async || match client.get("/v1/users/me").await.status {
+        StatusCode::UNAUTHORIZED => Ok(()),
+        status => Err(status),
+    })
+    .await;
 }
 
 /// An address is given back a moment after its account is closed.
 async fn until_registered(person: &Person<'_>) -> Answer {
-    let registered = async {
-        loop {
-            let answer = person.registers().await;
-            if answer.status == 201 {
-                return answer;
-            }
-            assert_eq!(answer.body["type"], "/problems/email-taken", "{}", answer.body);
+    until("the address can be had again", async || {
+        let answer = person.registers().await;
+        if answer.status == StatusCode::CREATED {
+            return Ok(answer);
         }
-    };
-    tokio::time::timeout(PATIENCE, registered).await.expect("the address can be had again")
+        assert_eq!(answer.body["type"], "/problems/email-taken", "{}", answer.body);
+        Err(answer.body)
+    })
+    .await
 }

@@ -209,7 +209,7 @@ mod tests {
     async fn calls_of_one_function_share_what_a_short_one_may_compute() {
         let slow = SlowLane::open().expect("threads");
         let pace = Pace::default();
-        let (of_two, of_many) = (SHORT * 3 / 4, SHARE_MIN / 4);
+        let (of_two, of_many) = (SHORT * 3 / 4, SHARE_MIN / 2);
         // Each alone would be short.
         let both = (slow.run(&pace, compute(of_two)), slow.run(&pace, compute(of_two)));
         let ((one, _), (other, _)) = tokio::join!(both.0, both.1);

@@ -286,7 +286,7 @@ impl Follower {
     /// Reads to this offset.
     fn read_to(&mut self, end: i64) -> Result<(), KafkaError> {
         let deadline = Instant::now() + 6 * METADATA_TIME;
-        while self.position()?.unwrap_or(0) < end {
+        while self.shared.lock().next < end {
             match self.poll() {
                 Some(Err(error)) => return Err(error),
                 _ if Instant::now() > deadline => {
@@ -311,34 +311,20 @@ impl Follower {
         }
     }
 
-    /// What comes next, if anything does soon.
+    /// What comes next, if anything does soon; and how far that is. A position moves over the markers of transactions, too.
     fn poll(&mut self) -> Option<Result<(), KafkaError>> {
-        let polled = match self.consumer.poll(POLL_TIME) {
-            None => None,
-            Some(Err(error)) => return Some(Err(error)),
-            Some(Ok(message)) => {
-                let value = message.payload().map(<[u8]>::to_vec);
-                Some((text(&message), value))
+        let polled = self.consumer.poll(POLL_TIME);
+        let polled = polled.map(|it| it.map(|it| (text(&it), it.payload().map(<[u8]>::to_vec))));
+        let read = polled.map(|it| it.map(|(key, value)| self.read(&key, value.as_deref())));
+        match self.consumer.position() {
+            Ok(position) => {
+                if let Some(Offset::Offset(next)) = position.elements().first().map(|at| at.offset()) {
+                    self.shared.come_to(next);
+                }
+                read
             }
-        };
-        if let Some((key, value)) = &polled {
-            self.read(key, value.as_deref());
+            Err(error) => Some(Err(error)),
         }
-        match self.position() {
-            Ok(None) => {}
-            Ok(Some(next)) => self.shared.come_to(next),
-            Err(error) => return Some(Err(error)),
-        }
-        polled.map(|_| Ok(()))
-    }
-
-    /// The offset that comes next, where that is known. It moves over the markers of transactions, too.
-    fn position(&self) -> Result<Option<i64>, KafkaError> {
-        let position = self.consumer.position()?;
-        Ok(position.elements().first().and_then(|at| match at.offset() {
-            Offset::Offset(next) => Some(next),
-            _ => None,
-        }))
     }
 
     /// One record.
