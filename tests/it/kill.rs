@@ -8,8 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::sleep;
-
 use crate::{
     installation::{Installation, cluster},
     load::{Clients, Load},
@@ -34,13 +32,13 @@ async fn kills_under_load_lose_nothing_and_double_nothing() {
     for round in 0..rounds {
         installation.go_on(&load, 50 + dice.roll(150) as usize).await;
         // Answers come in bursts, with the transactions: the moment is to be anywhere between them.
-        sleep(Duration::from_millis(dice.roll(300))).await;
+        dice.any_moment(300).await;
         installation.kill();
         load.set_address(None);
         let (killed, answers) = (Instant::now(), load.answers());
         if dice.one_in(3) {
             installation.launch();
-            sleep(Duration::from_millis(dice.roll(4000))).await;
+            dice.any_moment(4000).await;
             installation.kill();
             eprintln!("round {round}: killed {:?} after that, while it started", killed.elapsed());
         }

@@ -13,7 +13,6 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::time::sleep;
 
 use crate::{
     installation::{Installation, cluster},
@@ -48,7 +47,7 @@ async fn kafka_and_postgres_die_and_come_back_and_up_goes_on() {
 
 /// Kills this process of the stack in this directory at any moment, and waits until its supervisor has started another.
 pub(crate) async fn kill_and_wait(data: &Path, name: &str, dice: &mut Dice) {
-    sleep(Duration::from_millis(dice.roll(300))).await;
+    dice.any_moment(300).await;
     let record = data.join("processes").join(name);
     let runs =
         || fs::read_to_string(&record).ok()?.parse::<ProcessIdentity>().ok().filter(|it| it.is_alive());

@@ -7,14 +7,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use factfold_producers::access::Role;
 use factfold_projections::{Build, Catalogue, Projection};
 use factfold_schemas::{ids::UserId, topics::Service};
 use serde_json::json;
-use tokio::time::sleep;
 
 use crate::{
     fleet::Fleet,
@@ -90,7 +88,7 @@ async fn every_read_model_is_rebuilt_under_load_and_no_reader_notices() {
             format!("{build} is being built")
         );
         // Anywhere in it.
-        sleep(Duration::from_millis(dice.roll(1500))).await;
+        dice.any_moment(1500).await;
         let number = dice.roll(2) as u16;
         let slot = &mut projectors[usize::from(number)];
         std::mem::replace(slot, fleet.projector(number + 1)).kill();

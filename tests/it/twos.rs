@@ -1,11 +1,10 @@
 //! Two of everything: two gateways behind plain round robin, two workers of each service, two projectors, each a process of
 //! its own. One of each is killed and comes back, under load; people notice nothing, and everything adds up.
 
-use std::{collections::BTreeMap, env, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, env, sync::Arc};
 
 use factfold_producers::access::Role;
 use factfold_schemas::{ids::UserId, topics::Service};
-use tokio::time::sleep;
 
 use crate::{
     balancer::Balancer,
@@ -113,7 +112,7 @@ async fn one_of_each_is_killed_and_comes_back_and_nobody_notices() {
         let (merchant, customer) = (twos.client(Role::Merchant), twos.client(Role::Customer));
         let walking = tokio::spawn(async move { walk(&merchant, &customer).await });
         // Anywhere in the walk; and away for longer or less than a session.
-        sleep(Duration::from_millis(dice.roll(500))).await;
+        dice.any_moment(500).await;
         let number = 1 + dice.roll(2) as u16;
         twos.go(kind, number);
         twos.fleet.go_on(&load, 20 + dice.roll(200) as usize).await;

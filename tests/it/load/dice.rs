@@ -3,6 +3,7 @@
 use std::{
     env,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use uuid::Uuid;
@@ -48,6 +49,11 @@ impl Dice {
     /// Whether it is one of so many times.
     pub(crate) fn one_in(&mut self, times: u64) -> bool {
         self.roll(times) == 0
+    }
+
+    /// Waits for any moment within so many milliseconds. There is nothing to wait for: that something dies there is what is tried.
+    pub(crate) async fn any_moment(&mut self, within_ms: u64) {
+        tokio::time::sleep(Duration::from_millis(self.roll(within_ms))).await;
     }
 
     pub(crate) fn any<T: Copy>(&mut self, of: &[T]) -> Option<T> {
